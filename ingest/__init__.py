@@ -1,0 +1,1 @@
+"""Nouns and rules of memories-ingest. Imports no door; importing it does nothing."""

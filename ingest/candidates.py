@@ -1,0 +1,137 @@
+"""Whose video is it? Pure: which videos of a namespace may be what a lost answer would have named.
+
+A *candidate* is a video that no row of ours owns and that was made between the send and now. It is adopted when its name carries
+the submission's short id; for a link, when its name contains the link's last path piece and no other unsettled link would match;
+or when it is the only candidate of the only unsettled submission. Another submission's short id in its name, or a known different
+size, exclude it.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from ingest.clock import minted_ms
+from ingest.upstream.fields import Video, decoded_names
+
+#: Our clock and the vendor's may differ so much, ms. The vendor mints the time, we wrote down the send.
+CLOCK_SLACK_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """A submission that may have arrived."""
+
+    submission_id: int
+    short_id: str
+    #: Earliest moment its bytes may have left, and the latest at which they may have become a video, ms.
+    since_ms: int
+    until_ms: int
+    size: int | None = None
+    #: For a link: the last path piece without extension. None for a file.
+    name_hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    video_no: str
+    #: Further videos that carry the short id: the same item a second time, shown and never deleted by us.
+    also: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ambiguous:
+    """Could be one of these; stays unsure."""
+
+    video_nos: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Nothing there that could be it."""
+
+
+Finding = Adopt | Ambiguous | Absent
+
+
+def settle(
+    unsettled: Sequence[Unsettled],
+    videos: Sequence[Video],
+    owned: Collection[str],
+    other_short_ids: Collection[str],
+    under_way: Sequence[Unsettled] = (),
+) -> dict[int, Finding]:
+    """What a complete sweep of a namespace says about each unsettled submission of it.
+
+    ``owned``: videos that rows of ours have; ``other_short_ids``: of submissions that are not unsettled, as names may carry them;
+    ``under_way``: submissions being sent now, whose video may be in the list before its answer is in our rows.
+    """
+    free = [video for video in videos if video.video_no not in owned]
+    carried = {one.short_id: [v for v in free if _carries(v, one.short_id)] for one in unsettled}
+    taken = {video.video_no for found in carried.values() for video in found}
+    taken |= {v.video_no for v in free if any(_carries(v, other) for other in other_short_ids)}
+    left = [video for video in free if video.video_no not in taken]
+    return {one.submission_id: _find(one, carried[one.short_id], [*unsettled, *under_way], left) for one in unsettled}
+
+
+def _find(one: Unsettled, carried: Sequence[Video], all_open: Sequence[Unsettled], left: Sequence[Video]) -> Finding:
+    if carried:
+        first, *rest = sorted(carried, key=lambda video: (created_ms(video) or 0, video.video_no))
+        return Adopt(first.video_no, tuple(video.video_no for video in rest))
+    possible = [video for video in left if _could_be(one, video)]
+    if not possible:
+        return Absent()
+    if one.name_hint:
+        named = [video for video in possible if _hints(video, one.name_hint)]
+        rivals = [
+            rival
+            for rival in all_open
+            if rival is not one and rival.name_hint and any(_hints(video, rival.name_hint) for video in named)
+        ]
+        if len(named) == 1 and not rivals:
+            return Adopt(named[0].video_no)
+    if len(possible) == 1 and len(all_open) == 1:
+        return Adopt(possible[0].video_no)
+    return Ambiguous(tuple(video.video_no for video in possible))
+
+
+def created_ms(video: Video) -> int | None:
+    """When the vendor made it: as it says, else as its id says."""
+    return video.created_ms or minted_ms(video.video_no)
+
+
+def _could_be(one: Unsettled, video: Video) -> bool:
+    created = created_ms(video)
+    if created is not None and not one.since_ms - CLOCK_SLACK_MS <= created <= one.until_ms + CLOCK_SLACK_MS:
+        return False
+    return not (one.size and video.size and one.size != video.size)  # sizes come late: an unknown one does not exclude
+
+
+def _carries(video: Video, short_id: str) -> bool:
+    return any(short_id in name for name in decoded_names(video.name))
+
+
+def _hints(video: Video, hint: str) -> bool:
+    return any(hint.lower() in name for name in decoded_names(video.name))
+
+
+_RUN = re.compile(r"[a-z2-7]{10,}")
+
+
+def short_ids_in(videos: Iterable[Video]) -> set[str]:
+    """Everything in the names of these videos that could be a short id of ours."""
+    runs = (run for video in videos for name in decoded_names(video.name) for run in _RUN.findall(name))
+    return {run[start : start + 10] for run in runs for start in range(len(run) - 9)}
+
+
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\\"]")
+_LONGEST_STEM = 120
+
+
+def sent_name(original: str, short_id: str | None) -> str:
+    """``beach.mp4`` travels as ``beach [k3f9x2m7qa].mp4``, the way yt-dlp names files."""
+    stem, dot, extension = original.rpartition(".")
+    if not dot or not stem:
+        stem, extension = original, ""
+    stem = _UNSAFE.sub("_", stem)[:_LONGEST_STEM]
+    mark = f" [{short_id}]" if short_id else ""
+    return f"{stem}{mark}{'.' + _UNSAFE.sub('_', extension) if extension else ''}"

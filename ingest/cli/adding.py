@@ -1,0 +1,87 @@
+"""What ``ingest add`` does: check every source, then write the rows, then nudge."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from ingest import content, queries, store
+from ingest.clock import now_ms
+from ingest.database import Database
+from ingest.lanes import SENDING_LANES
+from ingest.models import PRIVATE, Job
+from ingest.nudge import Nudger, make_celery
+from ingest.settings import Settings
+from ingest.sources.found import Found, Kind
+from ingest.sources.resolve import resolve
+from ingest.supervisor import claim_of
+
+#: Rows of one commit: long enough to be fast, short enough that the receiver never waits for it.
+_CHUNK = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class AddedJob:
+    job: int
+    queued: int
+    skipped: int
+
+    @property
+    def items(self) -> int:
+        return self.queued + self.skipped
+
+
+def service_runs(settings: Settings, database: Database) -> bool:
+    """An ``up`` on this home, starting or started, or a worker that was alive within a lease."""
+    if claim_of(settings.home).is_held():
+        return True
+    with database.read() as session:
+        seen = queries.youngest_heartbeat(session)
+    return seen is not None and seen > now_ms() - settings.timings.lease * 1000
+
+
+def add_sources(
+    settings: Settings, database: Database, sources: Sequence[str], unique_id: str, priority: int = 0
+) -> AddedJob:
+    """One job with an item per source. SourceError names every problem, and then nothing was written."""
+    found = resolve(sources)
+    with database.write() as session:
+        job_id = store.add_job(session, "add", sources, unique_id, PRIVATE, priority)
+    total = store.Added()
+    for chunk in _chunks(found):
+        hashes = _hash_where_it_matters(database, unique_id, chunk)
+        with database.write() as session:
+            job = session.get_one(Job, job_id)
+            total += store.add_items(session, job, chunk, hashes)
+    if total.queued:
+        nudger = Nudger(make_celery(settings))
+        for lane in SENDING_LANES:
+            nudger.turn(lane)
+    return AddedJob(job_id, total.queued, total.skipped)
+
+
+def _chunks(found: Iterable[Found]) -> Iterator[list[Found]]:
+    stream = iter(found)
+    while chunk := list(islice(stream, _CHUNK)):
+        yield chunk
+
+
+def _hash_where_it_matters(database: Database, unique_id: str, chunk: Sequence[Found]) -> dict[str, str]:
+    """sha256 of the files whose size another file of the namespace has: only those can be copies."""
+    files = [one for one in chunk if one.kind is Kind.FILE and not one.skip and one.size]
+    sizes = Counter(one.size for one in files if one.size)
+    with database.read() as session:
+        known = queries.same_size(session, unique_id, PRIVATE, sizes)
+    for other in known:
+        content.learn_of(database, other)
+    taken = {other.size for other in known}
+    doubled = {size for size, times in sizes.items() if size in taken or times > 1}
+    hashes: dict[str, str] = {}
+    for one in files:
+        if one.size in doubled:
+            try:
+                hashes[one.source] = content.hash_file(Path(one.source))
+            except OSError:
+                continue  # preflight says what is wrong with it
+    return hashes

@@ -1,0 +1,238 @@
+"""The commands, each a few lines: options, one call into the house, and how it is shown."""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, NoReturn, Optional
+
+import typer
+
+from ingest import queries
+from ingest.cli import show
+from ingest.database import Database, migrate, open_database
+from ingest.settings import Settings, load
+from ingest.statuses import Status
+
+app = typer.Typer(
+    name="ingest",
+    help="Everything into Memories.ai, exactly once, as fast as the limits permit. See it without a key: ingest demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def settings_of() -> Settings:
+    """The settings; says where the state is when that is not the usual place."""
+    settings = load()
+    usual = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "memories-ingest"
+    if settings.home != usual.absolute():
+        say(f"state: {settings.home}")
+    return settings
+
+
+def database_of(settings: Settings) -> Database:
+    return open_database(settings.database)
+
+
+def fail(text: str) -> NoReturn:
+    say(text)
+    raise typer.Exit(2)
+
+
+@app.command()
+def up(
+    port: Annotated[Optional[int], typer.Option(help="Port of the receiver (INGEST_PORT).")] = None,  # noqa: UP045
+    console_port: Annotated[int | None, typer.Option(help="Port of the console (INGEST_CONSOLE_PORT).")] = None,
+) -> None:
+    """The whole service on one machine: broker, receiver, console, workers, beat. Ctrl-C stops it."""
+    from ingest.supervisor import Supervisor
+
+    for value, variable in ((port, "INGEST_PORT"), (console_port, "INGEST_CONSOLE_PORT")):
+        if value is not None:
+            os.environ[variable] = str(value)
+    settings = settings_of()
+    settings.require_key()
+    supervisor = Supervisor(settings, say)
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        supervisor.order_stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    raise typer.Exit(supervisor.serve())
+
+
+def _become(*arguments: str) -> NoReturn:
+    """The command line starts other packages as processes of their own, never by import."""
+    # -P: a folder of the user named like one of our packages must not stand in for it.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", *arguments])
+
+
+@app.command()
+def web() -> None:
+    """The receiver of callbacks alone."""
+    _become("webhooks")
+
+
+@app.command()
+def console() -> None:
+    """The operator's console alone."""
+    _become("console")
+
+
+@app.command()
+def worker(
+    queues: Annotated[str, typer.Option(help="What it does: send, settle or both.")] = "send,settle",
+    threads: Annotated[int, typer.Option(help="Threads; 0 leaves it to the queues.", min=0)] = 0,
+) -> None:
+    """A worker alone; any number, on any number of hosts that share database and Redis."""
+    settings_of().require_key()
+    _become("workers", "worker", "--queues", queues, "--threads", str(threads))
+
+
+@app.command()
+def beat() -> None:
+    """The clock alone; any number may run."""
+    settings_of().require_key()
+    _become("workers", "beat")
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def sandbox(context: typer.Context) -> None:
+    """The local stand-in of Memories.ai alone; `ingest sandbox --help` lists its options."""
+    _become("sandbox", *context.args)
+
+
+@app.command(name="migrate")
+def migrate_command() -> None:
+    """Bring the database schema up."""
+    settings = settings_of()
+    before, after = migrate(settings.database)
+    print(f"schema {after}" + (", nothing to do" if before == after else f" (was {before or 'empty'})"))
+
+
+@app.command()
+def demo(
+    keep: Annotated[bool, typer.Option(help="Leave the service running until Ctrl-C.")] = False,
+) -> None:
+    """Sandbox, whole service and a sample library, to the end. No key needed, nothing leaves this machine."""
+    from ingest.demo import run
+
+    raise typer.Exit(run(say, keep=keep))
+
+
+@app.command()
+def add(
+    sources: Annotated[list[str], typer.Argument(help="Files, folders, links, posts, text manifests, or - for stdin.")],
+    unique_id: Annotated[str, typer.Option("--unique-id", help="Namespace at Memories.ai.")] = "default",
+    priority: Annotated[int, typer.Option(help="Higher goes first.")] = 0,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Stay until every item has ended; exit 1 if one failed.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Import files, folders, links and posts. One command makes one job."""
+    from ingest.cli.adding import add_sources, service_runs
+    from ingest.cli.waiting import wait_for
+
+    settings = settings_of()
+    settings.require_key()
+    if not unique_id.strip():
+        fail("--unique-id must not be empty")
+    database = database_of(settings)
+    runs = service_runs(settings, database)
+    if wait and not runs:
+        fail("No service runs on this state, so there is nothing to wait for; start it with: ingest up")
+    added = add_sources(settings, database, sources, unique_id, priority)
+    if as_json:
+        print(
+            json.dumps({"job": added.job, "items": added.items, "queued": added.queued, "skipped": added.skipped}),
+            flush=True,
+        )
+    else:
+        print(show.added_line(added), flush=True)
+    if not runs:
+        say("No service runs yet; the items wait in the queue. Start it with: ingest up")
+    if wait:
+        raise typer.Exit(wait_for(settings, database, added.job, as_json=as_json, say=say))
+
+
+@app.command()
+def status(
+    job: Annotated[Optional[int], typer.Argument(help="A job; without one, the latest jobs.")] = None,  # noqa: UP045
+    as_json: Json = False,
+) -> None:
+    """Where a job stands, or the latest jobs and all there is."""
+    settings = settings_of()
+    with database_of(settings).read() as session:
+        if job is None:
+            found = [
+                queries.job_status(session, one.id, queries.pause_of_job(session, one.id, settings.account))
+                for one in queries.jobs(session, 20)
+                if one.id is not None
+            ]
+            if as_json:
+                for one in found:
+                    print(json.dumps(one))
+            else:
+                show.jobs_table(found, queries.counts(session))
+            return
+        one = queries.job_status(session, job, queries.pause_of_job(session, job, settings.account))
+        if one is None:
+            fail(f"There is no job {job}; `ingest status` lists the jobs")
+        if as_json:
+            print(json.dumps(one))
+        else:
+            show.job_lines(one, queries.ahead(session, settings.limits, job))
+
+
+@app.command()
+def items(
+    job: Annotated[Optional[int], typer.Option(help="Of this job alone.")] = None,  # noqa: UP045
+    status: Annotated[list[str] | None, typer.Option(help="Of this status alone; may be given several times.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="At most so many (default: 50 in a table, all in JSON).", min=1)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Items with their status, one a line."""
+    wanted = [name.upper() for name in status or ()]
+    unknown = [name for name in wanted if name not in [*Status]]
+    if unknown:
+        fail(f"'{unknown[0]}' is no status; the statuses are {', '.join(Status)}")
+    settings = settings_of()
+    with database_of(settings).read() as session:
+        if job is not None and queries.job(session, job) is None:
+            fail(f"There is no job {job}; `ingest status` lists the jobs")
+        if as_json:
+            for item in queries.items(session, job_id=job, statuses=wanted, limit=limit):
+                print(json.dumps(queries.item_row(item)))
+        else:
+            shown = limit or 50
+            found = list(queries.items(session, job_id=job, statuses=wanted, limit=shown + 1))
+            show.items_table(found[:shown], more=len(found) > shown)
+
+
+@app.command(name="show")
+def show_command(item: Annotated[int, typer.Argument(help="An item.")], as_json: Json = False) -> None:
+    """The whole story of one item."""
+    settings = settings_of()
+    with database_of(settings).read() as session:
+        story = queries.item_story(session, item)
+    if story is None:
+        fail(f"There is no item {item}; `ingest items` lists the items")
+    if as_json:
+        print(json.dumps(story))
+    else:
+        show.story_lines(story)

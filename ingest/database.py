@@ -1,0 +1,129 @@
+"""Engines and transactions. SQLite: WAL, ``BEGIN IMMEDIATE`` for writes; Postgres: READ COMMITTED and compare-and-set.
+
+One transaction per unit of work, never an HTTP call inside one, ids and plain rows carried out of it.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import OperationalError
+from sqlmodel import Session
+
+import ingest.models  # noqa: F401  (fills the metadata)
+from ingest.settings import ConfigurationError
+
+#: Longest wait for SQLite's one writer. Transactions are short; only a stuck disk comes near it.
+_BUSY_MS = 30_000
+_WRITE = "ingest_write"
+
+
+class Database:
+    """``with database.write() as session`` commits at the end; ``read()`` never does.
+
+    The default driver mode of SQLite loses read-modify-write updates, and a deferred transaction that upgrades fails at once in
+    spite of the busy timeout; so transactions begin explicitly, as IMMEDIATE where they will write.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine = _engine(url)
+        self.is_sqlite = self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        with (
+            self.engine.connect().execution_options(**{_WRITE: True}) as connection,
+            _session(connection) as session,
+            session.begin(),
+        ):
+            yield session
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        with self.engine.connect() as connection, _session(connection) as session:
+            yield session
+
+    def dispose(self) -> None:
+        self.engine.dispose()
+
+
+def _session(connection: Connection) -> Session:
+    return Session(connection, expire_on_commit=False, autoflush=True)
+
+
+def _engine(url: str) -> Engine:
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_pre_ping=True, pool_size=8, max_overflow=32)
+    # A file's pool must not make a thread wait for another's connection: SQLite's own lock is the queue.
+    engine = create_engine(
+        url,
+        pool_size=8,
+        max_overflow=64,
+        connect_args={"timeout": _BUSY_MS / 1000, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection, _record) -> None:
+        connection.isolation_level = None  # we begin ourselves
+        cursor = connection.cursor()
+        mode = cursor.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        if mode != "wal":
+            raise ConfigurationError(
+                f"SQLite cannot use WAL here (journal_mode is {mode}); put INGEST_HOME on a local disk or use Postgres."
+            )
+        # FULL: a submission row must survive a power cut that comes after the bytes left.
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get(_WRITE)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+_upgrade_lock = threading.Lock()
+
+
+def alembic_config(url: str) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).resolve().parent.parent / "migrations"))
+    config.attributes["url"] = url
+    return config
+
+
+def migrate(url: str) -> tuple[str | None, str | None]:
+    """Bring the schema up; (revision before, revision after). Safe when several parts start at once."""
+    before, head = revisions(url)
+    if before != head:
+        with _upgrade_lock:
+            command.upgrade(alembic_config(url), "head")
+    return before, head
+
+
+def revisions(url: str) -> tuple[str | None, str | None]:
+    """(what the database has, what the code needs); ConfigurationError if the database cannot be opened."""
+    engine = _engine(url)
+    try:
+        with engine.connect() as connection:
+            current = MigrationContext.configure(connection).get_current_revision()
+    except OperationalError as error:
+        raise ConfigurationError(f"The database cannot be opened: {str(error.orig).strip()}") from None
+    finally:
+        engine.dispose()
+    return current, ScriptDirectory.from_config(alembic_config(url)).get_current_head()
+
+
+def open_database(url: str) -> Database:
+    """The database with its schema up to date."""
+    migrate(url)
+    return Database(url)

@@ -1,0 +1,47 @@
+"""The state folder: SQLite file, embedded broker, logs, secret. ``INGEST_HOME``, else ``./var``, else the user's data folder."""
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+DEFAULT_FOLDER = Path("var")
+
+
+def default_home() -> Path:
+    """``./var`` if it exists, else ``$XDG_DATA_HOME/memories-ingest``."""
+    if DEFAULT_FOLDER.is_dir():
+        return DEFAULT_FOLDER
+    data = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(data) / "memories-ingest"
+
+
+def make_private(folder: Path) -> Path:
+    """The folder, made for its owner alone."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def kept_secret(home: Path) -> str:
+    """What signs callback tokens, made on first use."""
+    return _kept(home, "secret")
+
+
+def kept_token(home: Path) -> str:
+    """What opens the console, made on first use."""
+    return _kept(home, "console-token")
+
+
+def _kept(home: Path, name: str) -> str:
+    """A random text in a file for its owner alone. Two first starts at once agree on one."""
+    path = make_private(home) / name
+    if not path.exists():
+        draft = home / f"{name}.{os.getpid()}"
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(32))
+        # A link fails if the other start was faster, and never leaves half a secret.
+        with suppress(FileExistsError):
+            os.link(draft, path)
+        draft.unlink()
+    return path.read_text().strip()

@@ -1,0 +1,270 @@
+"""The tables. Times are integer milliseconds since 1970 UTC (``ingest.clock``)."""
+
+from sqlalchemy import JSON, BigInteger, Column, Index, LargeBinary, MetaData, Text, text
+from sqlmodel import Field, SQLModel
+
+#: Named constraints from the first revision on: SQLite can only alter a table whose constraints have names.
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(column_0_N_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+metadata: MetaData = SQLModel.metadata
+
+DEFAULT_NAMESPACE = "default"
+PRIVATE = "private"
+PUBLIC = "public"
+
+
+def _ms(*, nullable: bool = True) -> Column:
+    return Column(BigInteger, nullable=nullable)
+
+
+def _json() -> Column:
+    return Column(JSON, nullable=True)
+
+
+def _text() -> Column:
+    return Column(Text, nullable=True)
+
+
+class Job(SQLModel, table=True):
+    """One request of a user."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    #: The command that made it: ``add``.
+    command: str
+    unique_id: str = DEFAULT_NAMESPACE
+    library: str = PRIVATE
+    #: What the user named, as typed.
+    sources: list[str] | None = Field(default=None, sa_column=_json())
+    priority: int = 0
+    created_at: int = Field(sa_column=_ms(nullable=False))
+    cancelled_at: int | None = Field(default=None, sa_column=_ms())
+
+
+class Item(SQLModel, table=True):
+    """One piece of work, tracked to its end."""
+
+    __table_args__ = (
+        # The claim: due work of a lane, the urgent and the old first. QUEUED alone, so that the index stays as small as the backlog.
+        Index(
+            "ix_item_claim",
+            "lane",
+            text("priority DESC"),
+            "id",
+            sqlite_where=text("status = 'QUEUED'"),
+            postgresql_where=text("status = 'QUEUED'"),
+        ),
+        # Questions and deadlines: what is under way and due.
+        Index(
+            "ix_item_due",
+            "status",
+            "due_at",
+            sqlite_where=text("status IN ('SENDING', 'UNSURE', 'UNPARSE')"),
+            postgresql_where=text("status IN ('SENDING', 'UNSURE', 'UNPARSE')"),
+        ),
+        # Late news about what we gave up ourselves.
+        Index(
+            "ix_item_late",
+            "due_at",
+            sqlite_where=text("stage = 'expired' AND hinted_at IS NOT NULL"),
+            postgresql_where=text("stage = 'expired' AND hinted_at IS NOT NULL"),
+        ),
+        Index("ix_item_job_status", "job_id", "status", "id"),
+        Index("ix_item_status", "status", "id"),
+        Index("ix_item_submission", "submission_id"),
+        Index("ix_item_video_no", "video_no"),
+        Index("ix_item_twin", "twin_id"),
+        Index("ix_item_size", "size", "unique_id"),
+        Index("ix_item_sha256", "sha256"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    job_id: int = Field(foreign_key="job.id")
+    kind: str
+    #: The absolute path, or the link as given.
+    source: str = Field(sa_column=Column(Text, nullable=False))
+    unique_id: str = DEFAULT_NAMESPACE
+    library: str = PRIVATE
+    lane: str
+    priority: int = 0
+    status: str
+    #: QUEUED: not before. UNPARSE, UNSURE: the next question.
+    due_at: int = Field(sa_column=_ms(nullable=False))
+
+    platform: str | None = None
+    post_id: str | None = None
+    quality: int | None = None
+    size: int | None = Field(default=None, sa_column=_ms())
+    mtime_ns: int | None = Field(default=None, sa_column=_ms())
+    sha256: str | None = None
+    tags: list[str] | None = Field(default=None, sa_column=_json())
+    #: Unique while this item owns its content in its namespace and library; NULL for copies and for what freed it.
+    holds: str | None = Field(default=None, sa_column=Column(Text, nullable=True, unique=True))
+    twin_id: int | None = None
+
+    #: The submission it travels in, or travelled in last.
+    submission_id: int | None = Field(default=None, foreign_key="submission.id")
+    #: Counted when claimed, before the side effect.
+    attempts: int = 0
+    #: Raised by every claim: a sender that was overtaken finds another number here.
+    fence: int = 0
+    #: Questions asked since it was accepted or hinted at: the back-off grows with it.
+    asked: int = 0
+    #: A callback spoke of it: the list may lag, so ask at short intervals.
+    hinted_at: int | None = Field(default=None, sa_column=_ms())
+
+    video_no: str | None = None
+    task_id: str | None = None
+    stage: str | None = None
+    error_code: str | None = None
+    error: str | None = Field(default=None, sa_column=_text())
+    #: Sent all the same, but the user should know.
+    warning: str | None = Field(default=None, sa_column=_text())
+    #: Videos upstream that are this item a second time; shown, never deleted by us.
+    duplicate_upstream: list[str] | None = Field(default=None, sa_column=_json())
+    created_at: int = Field(sa_column=_ms(nullable=False))
+    updated_at: int = Field(sa_column=_ms(nullable=False))
+    #: Accepted by Memories.ai; deadlines count from here.
+    accepted_at: int | None = Field(default=None, sa_column=_ms())
+
+
+class Submission(SQLModel, table=True):
+    """One upstream call that changes something, written down before it is sent."""
+
+    __table_args__ = (
+        Index("ix_submission_task_id", "task_id"),
+        Index(
+            "ix_submission_lease",
+            "lease_until",
+            sqlite_where=text("state = 'open'"),
+            postgresql_where=text("state = 'open'"),
+        ),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    #: Ten lower-case base32 letters: in the sent file name and in the callback token.
+    short_id: str = Field(unique=True)
+    operation: str
+    lane: str
+    unique_id: str
+    library: str = PRIVATE
+    account: str
+    #: ``open`` until its sender recorded an outcome, then ``accepted``, ``refused``, ``released`` or ``lost``.
+    state: str = "open"
+    item_ids: list[int] = Field(sa_column=Column(JSON, nullable=False))
+    #: What a candidate's name may contain: the last path piece of a link, without extension.
+    name_hint: str | None = None
+    size: int | None = Field(default=None, sa_column=_ms())
+    worker: str
+    lease_until: int = Field(sa_column=_ms(nullable=False))
+    created_at: int = Field(sa_column=_ms(nullable=False))
+    #: The request's first byte was on the wire.
+    sent_at: int | None = Field(default=None, sa_column=_ms())
+    #: An answer, an error, or (its sender died) the end of its lease.
+    ended_at: int | None = Field(default=None, sa_column=_ms())
+    task_id: str | None = None
+    #: Named by a callback with this submission's token; believed once the vendor confirms it.
+    hinted_video_no: str | None = None
+    #: The task's callback came (``SUCCEEDED`` or ``FAILED``): look at the task now.
+    hinted_task_state: str | None = None
+    #: Sweeps that proved absence so far, and when the last of them began.
+    absences: int = 0
+    absent_at: int | None = Field(default=None, sa_column=_ms())
+    code: str | None = None
+    message: str | None = Field(default=None, sa_column=_text())
+    #: Videos of a task that match none of its items.
+    unmatched: list[str] | None = Field(default=None, sa_column=_json())
+
+
+class Callback(SQLModel, table=True):
+    """One POST received from Memories.ai, kept raw."""
+
+    __table_args__ = (
+        Index(
+            "ix_callback_todo",
+            "due_at",
+            sqlite_where=text("state IN ('new', 'parked')"),
+            postgresql_where=text("state IN ('new', 'parked')"),
+        ),
+        Index("ix_callback_submission", "short_id"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    #: The door it came through: ``upload``, ``scraper``, ``caption``, ``account``.
+    kind: str
+    #: Names its submission; NULL through the account's door.
+    short_id: str | None = None
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    received_at: int = Field(sa_column=_ms(nullable=False))
+    #: ``new``, ``parked`` (names nothing we know yet), ``applied``, ``unmatched`` (never will), ``malformed``.
+    state: str = "new"
+    due_at: int = Field(sa_column=_ms(nullable=False))
+    tries: int = 0
+    #: What it said and did, in words.
+    note: str | None = Field(default=None, sa_column=_text())
+
+
+class Event(SQLModel, table=True):
+    """One change of one item's status, with its cause."""
+
+    __table_args__ = (Index("ix_event_item", "item_id", "id"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    item_id: int
+    job_id: int
+    at: int = Field(sa_column=_ms(nullable=False))
+    old: str | None = None
+    new: str
+    #: The news that caused it (``ingest.statuses.News``), or ``added``.
+    news: str
+    detail: str | None = Field(default=None, sa_column=_text())
+    submission_id: int | None = None
+
+
+class Creator(SQLModel, table=True):
+    """A followed profile with a schedule."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    url: str
+    platform: str
+    handle: str
+    unique_id: str = DEFAULT_NAMESPACE
+    library: str = PRIVATE
+    every_seconds: int | None = None
+    cron: str | None = None
+    zone: str = "UTC"
+    scrape_limit: int = 30
+    next_run_at: int | None = Field(default=None, sa_column=_ms())
+    created_at: int = Field(sa_column=_ms(nullable=False))
+
+
+class Pause(SQLModel, table=True):
+    """Who stopped what, why, and until when: the account, a lane or a job."""
+
+    #: ``account``, ``account:caption``, ``lane:<name>``, ``job:<id>``
+    scope: str = Field(primary_key=True)
+    #: ``vendor`` (Memories.ai said so), ``upstream`` (it cannot be reached) or ``operator``.
+    by: str
+    code: str | None = None
+    reason: str = Field(sa_column=Column(Text, nullable=False))
+    #: The key it holds for: a pause for a refused key ends when another key is configured.
+    fingerprint: str | None = None
+    since: int = Field(sa_column=_ms(nullable=False))
+    #: NULL: until somebody resumes it.
+    until: int | None = Field(default=None, sa_column=_ms())
+    #: How often in a row; the back-off grows with it.
+    count: int = 1
+
+
+class Worker(SQLModel, table=True):
+    """Heartbeats: a service runs where one of these is young."""
+
+    name: str = Field(primary_key=True)
+    host: str
+    pid: int
+    started_at: int = Field(sa_column=_ms(nullable=False))
+    seen_at: int = Field(sa_column=_ms(nullable=False))

@@ -1,0 +1,57 @@
+"""Trouble that is not an item's: what pauses the account or a lane, for how long, and in which words."""
+
+from sqlmodel import Session
+
+from ingest import store
+from ingest.lanes import Lane
+from ingest.models import Pause
+from ingest.settings import Account, Settings
+from ingest.upstream.errors import AccountTrouble, Unavailable
+
+#: Spent credit may be topped up at any time: one call tries again after so many seconds.
+_CREDIT_PROBE = 300.0
+#: An upstream that cannot be reached is tried again after 1, 2, 4 ... and at most so many seconds.
+_LONGEST_BACKOFF = 30.0
+
+_WORDS = {
+    "0401": "Memories.ai does not accept the key (0401); check MEMORIES_API_KEY",
+    "0402": "the Memories.ai account is out of credit (0402); top it up, sending goes on by itself",
+    "0403": "Memories.ai has disabled the account (0403); ask its support",
+    "9009": "the key has no permission for this (9009); ask Memories.ai for access",
+}
+
+#: With these a person must do something first: waiting does not help.
+HOPELESS = frozenset({"0401", "0403", "9009"})
+
+
+def account_trouble(session: Session, account: Account, error: AccountTrouble) -> None:
+    """Stop everything of this account, with the reason. A refused key stops it until another key is configured."""
+    reason = _WORDS.get(error.code, "Memories.ai refuses the account") + f": {error.message}"
+    seconds = _CREDIT_PROBE if error.code == "0402" else None
+    store.pause(
+        session,
+        account.scope,
+        by="vendor",
+        code=error.code,
+        reason=reason,
+        fingerprint=account.fingerprint,
+        seconds=seconds,
+    )
+
+
+def unreachable(session: Session, lane: Lane, error: Unavailable) -> None:
+    """Hold a lane back for a moment, longer each time in a row."""
+    scope = f"lane:{lane}"
+    before = session.get(Pause, scope)
+    seconds = min(_LONGEST_BACKOFF, 2.0 ** (before.count if before and before.by == "upstream" else 0))
+    store.pause(session, scope, by="upstream", code=error.code, reason=error.message, seconds=seconds)
+
+
+def passed(session: Session, lane: Lane) -> None:
+    """A call got a verdict: the upstream can be reached."""
+    store.resume(session, f"lane:{lane}", by="upstream")
+
+
+def first_question(settings: Settings) -> float:
+    """Seconds until the first question about what was accepted; where callbacks come, they are given time to."""
+    return settings.timings.poll * (4 if settings.public_url else 1)

@@ -1,0 +1,83 @@
+"""Small facts about processes: who dies with whom, who is ready, which port is free."""
+
+import ctypes
+import fcntl
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import IO
+
+_PR_SET_PDEATHSIG = 1
+_READY_FILE = "INGEST_READY_FILE"
+
+
+def die_with_parent() -> None:
+    """Linux: get SIGTERM when the parent dies, however it dies, so that a killed supervisor leaves no orphans."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def tell_ready() -> None:
+    """Tell the supervisor, if there is one, that this part does its work now."""
+    if name := os.environ.get(_READY_FILE):
+        Path(name).write_text(str(os.getpid()))
+
+
+def with_ready_file(path: Path) -> dict[str, str]:
+    return {_READY_FILE: str(path)}
+
+
+def port_is_free(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Claim:
+    """A lock file held while a service runs on a home; it falls with the process, however that ends."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[str] | None = None
+
+    def take(self) -> bool:
+        """False when another process holds it."""
+        file = self._path.open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            return False
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        self._file = file
+        return True
+
+    def is_held(self) -> bool:
+        """True when some process holds it now."""
+        if not self._path.exists():
+            return False
+        with self._path.open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return True
+        return False
+
+    def holder(self) -> str:
+        return self._path.read_text().strip() or "unknown"

@@ -1,0 +1,345 @@
+"""Every read, for the command line, the workers and the operator's door alike. Functions take a session."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from sqlalchemy import and_, func, or_, select
+from sqlmodel import Session
+
+from ingest.batching import BATCH_LIMIT
+from ingest.clock import iso, now_ms
+from ingest.lanes import SENDING_LANES, Lane, Limit
+from ingest.models import Event, Item, Job, Pause, Submission, Worker
+from ingest.settings import Account
+from ingest.statuses import FINAL, OPEN, Status
+
+_job = Job.__table__  # type: ignore[attr-defined]
+_item = Item.__table__  # type: ignore[attr-defined]
+_submission = Submission.__table__  # type: ignore[attr-defined]
+_event = Event.__table__  # type: ignore[attr-defined]
+_worker = Worker.__table__  # type: ignore[attr-defined]
+_pause = Pause.__table__  # type: ignore[attr-defined]
+
+_PAGE = 500
+
+
+# Where things stand
+
+
+def counts(session: Session, job_id: int | None = None) -> dict[str, int]:
+    """Items by status, every status named, of a job or of all."""
+    query = select(_item.c.status, func.count()).group_by(_item.c.status)
+    if job_id is not None:
+        query = query.where(_item.c.job_id == job_id)
+    found = {status: number for status, number in session.execute(query)}
+    return {status.value: found.get(status, 0) for status in Status}
+
+
+def job(session: Session, job_id: int) -> Job | None:
+    return session.get(Job, job_id)
+
+
+def jobs(session: Session, limit: int = 50) -> list[Job]:
+    """The newest first."""
+    return list(session.execute(select(Job).order_by(_job.c.id.desc()).limit(limit)).scalars())
+
+
+def job_status(session: Session, job_id: int, paused: Pause | None = None) -> dict[str, Any] | None:
+    """``{"job", "state", "counts", "paused"}``; None for an unknown job."""
+    found = session.get(Job, job_id)
+    if found is None:
+        return None
+    by_status = counts(session, job_id)
+    waiting = sum(by_status[status] for status in OPEN)
+    state = "running" if waiting else "cancelled" if found.cancelled_at else "done"
+    return {"job": job_id, "state": state, "counts": by_status, "paused": say_pause(paused)}
+
+
+def say_pause(paused: Pause | None) -> dict[str, str] | None:
+    return None if paused is None else {"scope": paused.scope, "reason": paused.reason}
+
+
+def item_row(item: Item) -> dict[str, Any]:
+    """An item as tables and JSON show it."""
+    names = [
+        "id",
+        "kind",
+        "source",
+        "unique_id",
+        "library",
+        "status",
+        "video_no",
+        "task_id",
+        "attempts",
+        "stage",
+        "error_code",
+        "error",
+        "warning",
+    ]
+    row = {"id": item.id, "job": item.job_id, **{name: getattr(item, name) for name in names[1:]}}
+    return row | {
+        "twin": item.twin_id,
+        "duplicate_upstream": item.duplicate_upstream,
+        "updated_at": iso(item.updated_at),
+    }
+
+
+def items(
+    session: Session,
+    *,
+    job_id: int | None = None,
+    statuses: Collection[str] = (),
+    after: int = 0,
+    limit: int | None = None,
+) -> Iterator[Item]:
+    """Items in id order from ``after`` on, read in pages: a million rows never stand in memory."""
+    left = limit
+    while left is None or left > 0:
+        query = select(Item).where(_item.c.id > after)
+        if job_id is not None:
+            query = query.where(_item.c.job_id == job_id)
+        if statuses:
+            query = query.where(_item.c.status.in_(statuses))
+        page = list(session.execute(query.order_by(_item.c.id).limit(min(_PAGE, left or _PAGE))).scalars())
+        yield from page
+        if len(page) < min(_PAGE, left or _PAGE):
+            return
+        after = page[-1].id or 0
+        session.expunge_all()
+        left = None if left is None else left - len(page)
+
+
+def item(session: Session, item_id: int) -> Item | None:
+    return session.get(Item, item_id)
+
+
+def item_story(session: Session, item_id: int) -> dict[str, Any] | None:
+    """Everything known about an item: its row, what was sent for it, and each change with its cause."""
+    found = session.get(Item, item_id)
+    if found is None:
+        return None
+    happened = session.execute(select(Event).where(_event.c.item_id == item_id).order_by(_event.c.id)).scalars().all()
+    sent_ids = {one.submission_id for one in happened if one.submission_id} | {found.submission_id}
+    sent = session.execute(
+        select(Submission).where(_submission.c.id.in_(sent_ids)).order_by(_submission.c.id)
+    ).scalars()
+    return item_row(found) | {
+        "size": found.size,
+        "sha256": found.sha256,
+        "platform": found.platform,
+        "post_id": found.post_id,
+        "created_at": iso(found.created_at),
+        "next_look_at": None if found.status in FINAL else iso(found.due_at),
+        "submissions": [_submission_row(one) for one in sent],
+        "events": [
+            {"at": iso(one.at), "from": one.old, "to": one.new, "news": one.news, "detail": one.detail}
+            for one in happened
+        ],
+    }
+
+
+def _submission_row(one: Submission) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "short_id": one.short_id,
+        "operation": one.operation,
+        "state": one.state,
+        "items": len(one.item_ids),
+        "written_at": iso(one.created_at),
+        "sent_at": iso(one.sent_at),
+        "ended_at": iso(one.ended_at),
+        "task_id": one.task_id,
+        "code": one.code,
+        "message": one.message,
+        "unmatched": one.unmatched,
+    }
+
+
+# Pauses and the service
+
+
+def pauses(session: Session, account: Account | None = None) -> list[Pause]:
+    """What is paused now. A pause that has ended by time, or that held for another key, does not count."""
+    now = now_ms()
+    query = select(Pause).where(or_(_pause.c.until.is_(None), _pause.c.until > now)).order_by(_pause.c.scope)
+    return [one for one in session.execute(query).scalars() if account is None or not _for_another_key(one, account)]
+
+
+def _for_another_key(one: Pause, account: Account) -> bool:
+    return one.fingerprint is not None and one.scope == account.scope and one.fingerprint != account.fingerprint
+
+
+def pause_of_lane(session: Session, lane: Lane, account: Account) -> Pause | None:
+    """What keeps a lane from sending: its account's pause before its own."""
+    standing = {one.scope: one for one in pauses(session, account)}
+    return standing.get(account.scope) or standing.get(f"lane:{lane}")
+
+
+def pause_of_job(session: Session, job_id: int, account: Account) -> Pause | None:
+    """What keeps a job from going on, the widest first."""
+    standing = {one.scope: one for one in pauses(session, account)}
+    used = select(_item.c.lane).where(_item.c.job_id == job_id, _item.c.status == Status.QUEUED).distinct()
+    scopes = [account.scope, f"job:{job_id}", *(f"lane:{lane}" for lane in session.execute(used).scalars())]
+    return next((standing[scope] for scope in scopes if scope in standing), None)
+
+
+def paused_jobs(session: Session) -> list[int]:
+    """Jobs whose items stay where they are."""
+    return [int(one.scope.removeprefix("job:")) for one in pauses(session) if one.scope.startswith("job:")]
+
+
+def youngest_heartbeat(session: Session) -> int | None:
+    return session.execute(select(func.max(_worker.c.seen_at))).scalar()
+
+
+def other_hosts(session: Session, host: str, since: int) -> list[str]:
+    """Hosts other than this one with a living worker: SQLite must not be shared between hosts."""
+    query = select(_worker.c.host).where(_worker.c.host != host, _worker.c.seen_at > since).distinct()
+    return list(session.execute(query).scalars())
+
+
+# What lies ahead
+
+
+def lanes_with_work(session: Session, now: int | None = None) -> list[Lane]:
+    """Lanes with an item to send now."""
+    now = now or now_ms()
+    found = []
+    for lane in SENDING_LANES:
+        due = (
+            select(_item.c.id)
+            .where(_item.c.lane == lane, _item.c.status == Status.QUEUED, _item.c.due_at <= now)
+            .limit(1)
+        )
+        if session.execute(due).first():
+            found.append(lane)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What a lane still has to send: items, calls that carry them, and how long the limit lets that take, seconds."""
+
+    lane: Lane
+    items: int
+    calls: int
+    seconds: float
+
+
+def ahead(session: Session, limits: Mapping[Lane, Limit | None], job_id: int | None = None) -> list[Ahead]:
+    """The honest rest: the limit is known exactly, so the end of sending is arithmetic. A job shares its lanes with all others."""
+    together = [_item.c.lane, _item.c.platform, _item.c.unique_id, _item.c.library, _item.c.quality]
+    query = select(*together, func.count().label("n")).where(_item.c.status == Status.QUEUED).group_by(*together)
+    if job_id is not None:
+        last = select(func.max(_item.c.id)).where(_item.c.job_id == job_id, _item.c.status == Status.QUEUED)
+        query = query.where(_item.c.id <= last.scalar_subquery())
+    by_lane: dict[Lane, tuple[int, int]] = {}
+    for row in session.execute(query):
+        lane = Lane(row.lane)
+        items_, calls = by_lane.get(lane, (0, 0))
+        more = ceil(row.n / BATCH_LIMIT) if lane is Lane.SCRAPE else row.n
+        by_lane[lane] = (items_ + row.n, calls + more)
+    found = []
+    for lane, (items_, calls) in by_lane.items():
+        limit = limits[lane]
+        found.append(Ahead(lane, items_, calls, calls * limit.interval if limit else 0.0))
+    return found
+
+
+# Content and ownership
+
+
+@dataclass(frozen=True, slots=True)
+class SameSize:
+    id: int
+    source: str
+    size: int
+    mtime_ns: int | None
+    sha256: str | None
+
+
+def same_size(
+    session: Session, unique_id: str, library: str, sizes: Collection[int], but: int | None = None
+) -> list[SameSize]:
+    """Files of a namespace that could have the same content: same size, and not given up."""
+    live = and_(
+        _item.c.kind == "file",
+        _item.c.unique_id == unique_id,
+        _item.c.library == library,
+        or_(
+            _item.c.status.in_([*OPEN, Status.PARSE]),
+            and_(_item.c.status == Status.FAIL, _item.c.holds.is_not(None)),
+        ),
+    )
+    found: list[SameSize] = []
+    wanted = sorted(sizes)
+    columns = [_item.c[name] for name in ("id", "source", "size", "mtime_ns", "sha256")]
+    for start in range(0, len(wanted), 500):
+        query = select(*columns).where(_item.c.size.in_(wanted[start : start + 500]), live)
+        found += [SameSize(*row) for row in session.execute(query) if row.id != but]
+    return found
+
+
+def owned(session: Session, video_nos: Sequence[str]) -> set[str]:
+    """Those of these videos that a row of ours has, as its own or as a second one."""
+    mine: set[str] = set()
+    for start in range(0, len(video_nos), 500):
+        chunk = video_nos[start : start + 500]
+        mine |= set(session.execute(select(_item.c.video_no).where(_item.c.video_no.in_(chunk))).scalars())
+    seconds = select(_item.c.duplicate_upstream).where(_item.c.duplicate_upstream.is_not(None))
+    for doubles in session.execute(seconds).scalars():
+        mine |= set(doubles or ()) & set(video_nos)
+    return mine
+
+
+def settled_short_ids(session: Session, short_ids: Collection[str]) -> set[str]:
+    """Those of these short ids that name a submission of ours."""
+    query = select(_submission.c.short_id).where(_submission.c.short_id.in_(list(short_ids)))
+    return set(session.execute(query).scalars())
+
+
+def submission_by_short_id(session: Session, short_id: str) -> Submission | None:
+    return session.execute(select(Submission).where(_submission.c.short_id == short_id)).scalars().one_or_none()
+
+
+def submissions(session: Session, ids: Collection[int]) -> dict[int, Submission]:
+    query = select(Submission).where(_submission.c.id.in_(list(ids)))
+    return {one.id: one for one in session.execute(query).scalars() if one.id is not None}
+
+
+def items_by_id(session: Session, ids: Collection[int]) -> list[Item]:
+    wanted = list(ids)
+    found: list[Item] = []
+    for start in range(0, len(wanted), 500):
+        found += session.execute(select(Item).where(_item.c.id.in_(wanted[start : start + 500]))).scalars()
+    return found
+
+
+def unsettled_submissions(session: Session, unique_id: str) -> list[Submission]:
+    """Uploads and links of a namespace whose item is UNSURE."""
+    query = (
+        select(Submission)
+        .join(Item, _item.c.submission_id == _submission.c.id)
+        .where(_item.c.status == Status.UNSURE, _item.c.unique_id == unique_id, _item.c.lane == Lane.UPLOAD)
+        .order_by(_submission.c.id)
+    )
+    return list(session.execute(query).scalars())
+
+
+def open_submissions(session: Session, unique_id: str) -> list[Submission]:
+    """Uploads and links of a namespace that are being sent now."""
+    query = select(Submission).where(
+        _submission.c.state == "open", _submission.c.unique_id == unique_id, _submission.c.lane == Lane.UPLOAD
+    )
+    return list(session.execute(query).scalars())
+
+
+def submission_of_task(session: Session, task_id: str) -> Submission | None:
+    query = select(Submission).where(_submission.c.task_id == task_id).order_by(_submission.c.id.desc())
+    return session.execute(query).scalars().first()
+
+
+def item_of_video(session: Session, video_no: str) -> Item | None:
+    return session.execute(select(Item).where(_item.c.video_no == video_no)).scalars().first()

@@ -1,0 +1,212 @@
+"""Slots under the vendor's limits, for any number of workers on any number of hosts. Fails closed: without Redis, no slot.
+
+    with quota.line(Lane.UPLOAD) as place:
+        place.near(0.3)            # sleep until the slot is about to open, then prepare: claim, write down, connect
+        slot = place.take()        # served first come, first served, among those who are ready
+        ...                        # write the request before slot.use_by
+        slot.stamp()               # it is on the wire: the next slot opens an interval from now
+
+What counts is the moment a request leaves, not the moment a slot is handed out; see the headers of ``lua/*.lua``.
+"""
+
+import math
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+import redis
+
+from ingest.lanes import Lane, Limit
+
+if TYPE_CHECKING:
+    from ingest.settings import Account
+
+#: A slot not used within this many seconds is given back.
+USE_BY = 0.25
+#: A place in line is kept for a waiter that looks at least this often, seconds.
+PATIENCE = 2.0
+#: Looks of the first in line while a slot is outstanding, seconds: the stamp may come any moment.
+_EAGER = 0.002
+_LONGEST_SLEEP = 0.5
+#: Kept between our clock and the far end's, as part of the interval and at most in seconds.
+_MARGIN, _MARGIN_MOST = 0.02, 0.005
+#: First and longest wait after a 0429: for lanes of one call a second or faster, and for slower ones (contract A.4), seconds.
+_BACKOFF_FAST = (2.0, 60.0)
+_BACKOFF_SLOW = (60.0, 300.0)
+
+
+class QuotaUnavailable(Exception):
+    """Redis did not answer, so no call may be made."""
+
+
+class Stopped(Exception):
+    """The process is stopping; whoever waited leaves the line."""
+
+
+class NotSoon(Exception):
+    """The slot is further off than the caller wants to wait."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the next slot opens in {seconds:.1f} s")
+        self.seconds = seconds
+
+
+class SlotLost(Exception):
+    """The slot's use-by passed before the request was written; nothing was sent."""
+
+
+def connect(url: str) -> redis.Redis:
+    """A client that never waits long: a slot is worth less than a second."""
+    return redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2, health_check_interval=15)
+
+
+class Quota:
+    """The lanes of one configuration on one Redis."""
+
+    def __init__(self, client: redis.Redis, limits: Mapping[Lane, Limit | None]) -> None:
+        self._redis = client
+        self.limits = limits
+        folder = files("ingest") / "lua"
+        self._scripts = {
+            name: client.register_script((folder / f"{name}.lua").read_text())
+            for name in ("take", "stamp", "leave", "close")
+        }
+
+    def line(self, account: "Account", *lanes: Lane, stop: threading.Event | None = None) -> "Place":
+        """A place in the line of the first lane, for a call that counts against all of them."""
+        return Place(self, account, lanes, stop or threading.Event())
+
+    def waiting(self, account: "Account", lane: Lane) -> int:
+        """How many stand in line."""
+        keys = _line_keys(account, lane)
+        try:
+            oldest = time.time() - PATIENCE - 1  # stale ones are pruned by the next look; here a rough view is enough
+            return int(self._redis.zcount(keys[2], f"{oldest * 1e6:.0f}", "+inf"))
+        except redis.RedisError as error:
+            raise QuotaUnavailable(f"Redis did not answer: {error}") from error
+
+    def close(self, account: "Account", lane: Lane) -> float:
+        """After a 0429: nobody sends on this lane for the returned number of seconds."""
+        limit = self.limits[lane] or Limit(1, 1.0)
+        first, longest = _BACKOFF_FAST if limit.interval <= 1 else _BACKOFF_SLOW
+        # A lane that was set to every few seconds need not be closed for a minute.
+        first = min(first, max(2.0, limit.interval))
+        argv = [f"{seconds * 1e6:.0f}" for seconds in (limit.interval, first, longest)]
+        wait, _margin = self.run("close", [_bucket_key(account, lane)], argv)
+        return int(wait) / 1e6
+
+    def interval_us(self, lane: Lane) -> str:
+        limit = self.limits[lane]
+        assert limit is not None
+        return f"{(limit.interval + min(limit.interval * _MARGIN, _MARGIN_MOST)) * 1e6:.0f}"
+
+    def run(self, script: str, keys: list[str], argv: list[str]):
+        try:
+            return self._scripts[script](keys=keys, args=argv)
+        except redis.RedisError as error:
+            raise QuotaUnavailable(f"Redis did not answer: {error}") from error
+
+
+class Place:
+    """One place in a lane's line. Leaving the ``with`` block leaves the line and gives back an unused slot."""
+
+    def __init__(self, quota: Quota, account: "Account", lanes: tuple[Lane, ...], stop: threading.Event) -> None:
+        self._quota = quota
+        self._stop = stop
+        limited = [lane for lane in lanes if quota.limits[lane] is not None]
+        self._free = not limited
+        self._ticket = uuid.uuid4().hex
+        self._line = _line_keys(account, lanes[0])
+        self._buckets = [_bucket_key(account, lane) for lane in limited]
+        self._intervals = [quota.interval_us(lane) for lane in limited]
+        self._stamped = False
+
+    def __enter__(self) -> "Place":
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        if self._free or self._stamped:
+            return
+        try:
+            self._quota.run("leave", self._line + self._buckets, [self._ticket])
+        except QuotaUnavailable:
+            return  # an abandoned place is pruned after PATIENCE, an unstamped slot counts as sent
+
+    def near(self, lead: float, at_most: float = math.inf) -> None:
+        """Sleep until the turn is likely to come within ``lead`` seconds. NotSoon if it is further off than ``at_most``."""
+        while not self._free:
+            _granted, wait, _before, _outstanding = self._look(ready=False)
+            if wait <= lead:
+                return
+            if wait > at_most:
+                raise NotSoon(wait)
+            self._sleep(min(wait - lead, _LONGEST_SLEEP))
+
+    def take(self, at_most: float = math.inf) -> "Slot":
+        """Wait for the slot itself. The request must be written before ``Slot.use_by``. NotSoon if that is far off."""
+        while not self._free:
+            # The holder's own clock, started before Redis is asked: what the answer takes is not lost time but used time.
+            asked = time.monotonic()
+            granted, wait, before, outstanding = self._look(ready=True)
+            if granted:
+                return Slot(self, asked + USE_BY)
+            if wait > at_most:
+                raise NotSoon(wait)
+            eager = outstanding and before == 0
+            self._sleep(_EAGER if eager else min(max(wait / (1 + bool(before)), 0.0005), _LONGEST_SLEEP))
+        return Slot(self, time.monotonic() + 3600)
+
+    def _look(self, *, ready: bool) -> tuple[bool, float, int, bool]:
+        if self._stop.is_set():
+            raise Stopped
+        argv = [
+            self._ticket,
+            str(int(ready)),
+            f"{USE_BY * 1e6:.0f}",
+            f"{PATIENCE * 1e6:.0f}",
+            *self._intervals,
+        ]
+        granted, wait, before, outstanding = self._quota.run("take", self._line + self._buckets, argv)
+        return bool(granted), int(wait) / 1e6, int(before), bool(outstanding)
+
+    def _sleep(self, seconds: float) -> None:
+        if self._stop.wait(seconds):
+            raise Stopped
+
+    def give_back(self) -> None:
+        """The slot came to nothing; this place may take another."""
+        if not self._free:
+            self._quota.run("leave", self._line + self._buckets, [self._ticket])
+
+    def stamp(self) -> None:
+        if not self._free:
+            self._quota.run("stamp", self._buckets, [self._ticket, *self._intervals])
+        self._stamped = True
+
+
+class Slot:
+    """The permission to write one request until ``use_by`` (monotonic seconds)."""
+
+    def __init__(self, place: Place, use_by: float) -> None:
+        self._place = place
+        self.use_by = use_by
+
+    def check(self) -> None:
+        """Right before the write; SlotLost when it came too late."""
+        if time.monotonic() >= self.use_by:
+            raise SlotLost("the slot's use-by passed before the request could be written")
+
+    def stamp(self) -> None:
+        """Right after the write."""
+        self._place.stamp()
+
+
+def _line_keys(account: "Account", lane: Lane) -> list[str]:
+    return [f"ingest:{{{account.fingerprint}}}:{part}:{lane}" for part in ("line", "ready", "seen")]
+
+
+def _bucket_key(account: "Account", lane: Lane) -> str:
+    return f"ingest:{{{account.fingerprint}}}:bucket:{lane}"

@@ -1,0 +1,36 @@
+"""How a Flask door is served: granian, one process, many threads."""
+
+import sys
+
+from granian.constants import Interfaces
+from granian.log import LogLevels
+from granian.server import Server
+from setproctitle import setproctitle
+
+from ingest.processes import port_is_free
+
+_THREADS = 32
+
+
+def serve(target: str, name: str, host: str, port: int, variable: str) -> int:
+    """Serve ``package.module:factory`` until SIGTERM; 2 when the port is taken. ``variable`` is what changes the port."""
+    if not port_is_free(host, port):
+        print(f"Port {port} on {host} is in use; choose another with {variable}", file=sys.stderr)
+        return 2
+    setproctitle(name)
+    Server(
+        target,
+        factory=True,
+        address=host,
+        port=port,
+        interface=Interfaces.WSGI,
+        workers=1,
+        blocking_threads=_THREADS,
+        backlog=1024,
+        log_level=LogLevels.warning,
+        log_access=False,  # callback tokens are in the addresses
+        process_name=name,
+        workers_kill_timeout=3,
+        respawn_failed_workers=True,
+    ).serve()
+    return 0

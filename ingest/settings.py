@@ -1,0 +1,200 @@
+"""Every variable of the service in one class. Nothing is read on import; doors call :func:`load`.
+
+The receiver, which may face the internet, reads only :class:`StateSettings` (through ``webhooks.settings``): no vendor key, no Redis.
+"""
+
+import hashlib
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ingest.durations import parse_duration
+from ingest.home import default_home, kept_secret, make_private
+from ingest.lanes import CAPTION_LANES, Lane, Limit, limits_in_force, parse_limits
+
+
+class ConfigurationError(Exception):
+    """What is wrong with the configuration and what to do, as one sentence for the person who reads it."""
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Every wait by name, in seconds."""
+
+    #: From the end of a request until the list may prove that nothing arrived.
+    unsure: float = 15 * 60
+    #: Until a scrape's posts must have appeared.
+    scrape: float = 2 * 3600
+    #: A creator's task counts as complete when nothing new came for so long.
+    quiet: float = 10 * 60
+    #: A caption must be answered.
+    caption: float = 6 * 3600
+    #: A video must be ready.
+    parse: float = 24 * 3600
+    #: The first question without a callback; later ones back off from it.
+    poll: float = 15
+    #: Silence of the upstream, not total time.
+    http: float = 120
+    #: How long a claim lasts without renewal.
+    lease: float = 60
+
+    @classmethod
+    def read(cls, text: str) -> "Timings":
+        """``unsure=15m,scrape=2h``; partial is fine. ValueError is a sentence."""
+        names = [one.name for one in fields(cls)]
+        given: dict[str, float] = {}
+        for part in filter(None, (piece.strip() for piece in text.split(","))):
+            name, equals, value = (piece.strip() for piece in part.partition("="))
+            if name not in names:
+                raise ValueError(f"'{name}' is no timing; the timings are {', '.join(names)}")
+            if not equals:
+                raise ValueError(f"'{part}' is no timing; write NAME=DURATION, for example {name}=15m")
+            given[name] = parse_duration(value)
+            if given[name] <= 0:
+                raise ValueError(f"'{part}': a wait must be longer than zero")
+        return replace(cls(), **given)
+
+
+class StateSettings(BaseSettings):
+    """Where the state lives: what every door needs, the public one included."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", env_ignore_empty=True)
+
+    home: Path = Field(default_factory=default_home, validation_alias="INGEST_HOME")
+    database_url: str = Field("", validation_alias="INGEST_DATABASE_URL")
+    secret: SecretStr = Field(SecretStr(""), validation_alias="INGEST_SECRET")
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @property
+    def is_sqlite(self) -> bool:
+        return not self.database_url or self.database_url.startswith("sqlite")
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy URL; ``postgres://`` and a missing driver are put right."""
+        if not self.database_url:
+            return f"sqlite:///{make_private(self.home) / 'ingest.db'}"
+        scheme, _, rest = self.database_url.partition("://")
+        return f"postgresql+psycopg://{rest}" if scheme in ("postgres", "postgresql") else self.database_url
+
+    @property
+    def signing_secret(self) -> str:
+        if self.secret.get_secret_value():
+            return self.secret.get_secret_value()
+        if not self.is_sqlite:
+            raise ConfigurationError(
+                "INGEST_SECRET is not set; it is required with a database that hosts share, because they must sign callback "
+                'tokens alike. Make one with: python3 -c "import secrets; print(secrets.token_urlsafe(32))"'
+            )
+        return kept_secret(self.home)
+
+
+class Settings(StateSettings):
+    """All of it, for the workers, the command line and the operator's door."""
+
+    api_key: SecretStr = Field(SecretStr(""), validation_alias="MEMORIES_API_KEY")
+    caption_api_key: SecretStr = Field(SecretStr(""), validation_alias="MEMORIES_CAPTION_API_KEY")
+    api_url: str = Field("https://api.memories.ai", validation_alias="MEMORIES_API_URL")
+    caption_url: str = Field("https://security.memories.ai", validation_alias="MEMORIES_CAPTION_URL")
+    redis_url: str = Field("", validation_alias="INGEST_REDIS_URL")
+    public_url: str = Field("", validation_alias="INGEST_PUBLIC_URL")
+    limits_text: str = Field("", validation_alias="INGEST_LIMITS")
+    timings_text: str = Field("", validation_alias="INGEST_TIMINGS")
+    name_ids: bool = Field(True, validation_alias="INGEST_NAME_IDS")
+    host: str = Field("", validation_alias="INGEST_HOST")
+    port: int = Field(8000, validation_alias="INGEST_PORT", ge=0, le=65535)
+    console_host: str = Field("127.0.0.1", validation_alias="INGEST_CONSOLE_HOST")
+    console_port: int = Field(8001, validation_alias="INGEST_CONSOLE_PORT", ge=0, le=65535)
+
+    @field_validator("api_url", "caption_url", "public_url")
+    @classmethod
+    def _http(cls, url: str) -> str:
+        if url and not url.startswith(("http://", "https://")):
+            raise ValueError(f"'{url}' must start with http:// or https://")
+        return url.rstrip("/")
+
+    @field_validator("limits_text")
+    @classmethod
+    def _limits_parse(cls, text: str) -> str:
+        parse_limits(text)
+        return text
+
+    @field_validator("timings_text")
+    @classmethod
+    def _timings_parse(cls, text: str) -> str:
+        Timings.read(text)
+        return text
+
+    @property
+    def limits(self) -> dict[Lane, Limit | None]:
+        return limits_in_force(parse_limits(self.limits_text))
+
+    @property
+    def timings(self) -> Timings:
+        return Timings.read(self.timings_text)
+
+    @property
+    def receiver_host(self) -> str:
+        return self.host or ("0.0.0.0" if self.public_url else "127.0.0.1")
+
+    def key_for(self, lane: Lane) -> str:
+        if lane in CAPTION_LANES and self.caption_api_key.get_secret_value():
+            return self.caption_api_key.get_secret_value()
+        return self.api_key.get_secret_value()
+
+    def account_for(self, lane: Lane) -> "Account":
+        """An account is a key. A different caption key is an account of its own, so its refusal does not stop uploads."""
+        key = self.key_for(lane)
+        own = lane in CAPTION_LANES and key != self.api_key.get_secret_value()
+        return Account("account:caption" if own else "account", key)
+
+    @property
+    def account(self) -> "Account":
+        return self.account_for(Lane.UPLOAD)
+
+    def require_key(self) -> None:
+        if not self.api_key.get_secret_value():
+            raise ConfigurationError(
+                "MEMORIES_API_KEY is not set; put your Memories.ai key into the environment or into .env, "
+                "or see everything work without one: ingest demo"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """``scope`` is the name that pauses carry; the key itself never leaves this object except into a request header."""
+
+    scope: str
+    key: str = field(repr=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the key without telling it: rows and Redis keys hold this."""
+        return hashlib.sha256(f"memories-ingest:{self.key}".encode()).hexdigest()[:12]
+
+
+def load() -> Settings:
+    """Settings from the environment and ``.env``; ConfigurationError is one sentence per mistake."""
+    return read(Settings)
+
+
+S = TypeVar("S", bound=StateSettings)
+
+
+def read(kind: type[S]) -> S:
+    try:
+        return kind()  # type: ignore[call-arg]
+    except ValidationError as error:
+        sentences = []
+        for one in error.errors():
+            variable = ".".join(str(part) for part in one["loc"]) or "settings"
+            reason = str(one.get("ctx", {}).get("error") or one["msg"])
+            sentences.append(f"{variable}: {reason}")
+        raise ConfigurationError("; ".join(sentences)) from None

@@ -1,0 +1,142 @@
+"""Files and folders: which names look like a video, and a walk that streams."""
+
+# A walk of a million names: pathlib takes several times as long.
+# ruff: noqa: PTH114, PTH116, PTH118, PTH122
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import PurePath
+
+from ingest.sources.found import Found, Kind
+
+VIDEO_SUFFIXES = frozenset(
+    f".{suffix}"
+    for suffix in (
+        *("mp4", "m4v", "mov", "avi", "mkv", "webm", "mpg", "mpeg", "ts", "m2ts", "mts"),
+        *("wmv", "flv", "3gp", "ogv", "vob"),
+    )
+)
+
+NOT_A_VIDEO = "Not a video by its name: it has none of the usual endings (.mp4, .mov, .mkv, .webm, ...)."
+NOT_UTF8 = "Its name is not valid UTF-8 and cannot be stored; rename it, then add it again."
+DEAD_LINK = "It is a symbolic link that leads nowhere."
+
+
+def is_video_name(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
+
+
+def found_file(path: str | PurePath, origin: str | None = None) -> Found:
+    """The item of one file; ``skip`` says why it is not to be sent, if so. A missing file raises nothing."""
+    path = os.fspath(path)
+    return _found(path, _stat(path), origin)
+
+
+def walk(folder: str | PurePath, origin: str | None = None) -> Iterator[Found]:
+    """Every regular file below ``folder``, in path order, streamed.
+
+    Names with a leading dot are left out. Links are followed; a folder that was already entered (a loop, a
+    second link) is not entered again. Raises OSError for ``folder`` itself alone: a folder further down that
+    cannot be opened is yielded as an item to skip, so that nothing is left out in silence.
+    """
+    top = os.fspath(folder)
+    entered = {_identity(top)}
+    # A stack, not recursion: a path may hold 2,000 folders, more than Python's recursion limit.
+    stack = [(top, iter(_names(top)))]
+    while stack:
+        parent, names = stack[-1]
+        name = next(names, None)
+        if name is None:
+            stack.pop()
+            continue
+        path = os.path.join(parent, name)
+        if not name.endswith("/"):
+            yield from _leaf(path, origin)
+            continue
+        path = path[:-1]
+        try:
+            identity = _identity(path)
+            if identity not in entered:
+                entered.add(identity)
+                stack.append((path, iter(_names(path))))
+        except OSError as error:
+            yield _unopened(path, error, origin)
+
+
+def _names(folder: str) -> list[str]:
+    """Sorted; folders end in ``/`` and so sort as the paths below them do. Names alone: small in memory."""
+    with os.scandir(folder) as entries:
+        names = [
+            entry.name + "/" if _is_folder(entry) else entry.name for entry in entries if not entry.name.startswith(".")
+        ]
+    names.sort()
+    return names
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that loops, or leads into a closed folder: told when it is met as a file
+        return False
+
+
+def _leaf(path: str, origin: str | None) -> Iterator[Found]:
+    status = _stat(path)
+    if status is None and os.path.islink(path):
+        yield _skipped(path, DEAD_LINK, origin)
+    elif status is None or stat.S_ISREG(status.st_mode):
+        yield _found(path, status, origin)
+    # What remains is a socket, pipe or device: no file that anybody meant.
+
+
+def _found(path: str, status: os.stat_result | None, origin: str | None) -> Found:
+    if not _is_utf8(path):
+        return _skipped(path, NOT_UTF8, origin)
+    return Found(
+        Kind.FILE,
+        path,
+        size=None if status is None else status.st_size,
+        mtime_ns=None if status is None else status.st_mtime_ns,
+        skip=None if is_video_name(path) else NOT_A_VIDEO,
+        origin=origin,
+    )
+
+
+def _unopened(path: str, error: OSError, origin: str | None) -> Found:
+    why = f"This folder could not be opened ({error.strerror}): nothing below it was taken."
+    return _skipped(path, why, origin)
+
+
+def _skipped(path: str, why: str, origin: str | None) -> Found:
+    return Found(Kind.FILE, printable(path), skip=why, origin=origin)
+
+
+def printable(path: str) -> str:
+    """The text with what is no UTF-8 spelled ``\\xff``: it can be stored and shown, not opened."""
+    if _is_utf8(path):
+        return path
+    try:
+        return os.fsencode(path).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a surrogate pair, as JSON may hold: it stands for no byte
+        return path.encode("utf-8", "backslashreplace").decode()
+
+
+def _is_utf8(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _stat(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except OSError:
+        return None
+
+
+def _identity(folder: str) -> tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino

@@ -1,0 +1,684 @@
+"""Every write. Functions take a session inside ``Database.write()``; the caller's ``with`` is the transaction.
+
+Only :func:`tell` changes an item's status: ``decide``, then ``UPDATE ... WHERE id = ? AND status = ?`` and the event row in the
+same transaction. Zero rows updated means somebody was faster: read again, decide again.
+"""
+
+import os
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import and_, delete, func, insert, or_, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session
+
+from ingest.batching import BATCH_LIMIT
+from ingest.clock import now_ms
+from ingest.lanes import Lane
+from ingest.models import Callback, Event, Item, Job, Pause, Submission, Worker
+from ingest.sources.found import Found, Kind
+from ingest.statuses import News, Status, decide, frees_content
+from ingest.tokens import new_short_id
+
+_item = Item.__table__  # type: ignore[attr-defined]
+_submission = Submission.__table__  # type: ignore[attr-defined]
+_callback = Callback.__table__  # type: ignore[attr-defined]
+_event = Event.__table__  # type: ignore[attr-defined]
+_pause = Pause.__table__  # type: ignore[attr-defined]
+_worker = Worker.__table__  # type: ignore[attr-defined]
+
+#: An item whose request got lost so often, each time provably without arriving, is given up.
+MOST_ATTEMPTS = 5
+
+_LANE_OF = {Kind.FILE: Lane.UPLOAD, Kind.LINK: Lane.UPLOAD, Kind.POST: Lane.SCRAPE}
+
+
+def _upsert(session: Session):
+    return sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+
+
+# Jobs and items
+
+
+def add_job(
+    session: Session, command: str, sources: Sequence[str], unique_id: str, library: str, priority: int = 0
+) -> int:
+    job = Job(
+        command=command,
+        sources=list(sources),
+        unique_id=unique_id,
+        library=library,
+        priority=priority,
+        created_at=now_ms(),
+    )
+    session.add(job)
+    session.flush()
+    assert job.id is not None
+    return job.id
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    queued: int = 0
+    skipped: int = 0
+
+    def __add__(self, other: "Added") -> "Added":
+        return Added(self.queued + other.queued, self.skipped + other.skipped)
+
+
+def add_items(session: Session, job: Job, found: Sequence[Found], hashes: Mapping[str, str]) -> Added:
+    """Write the items of a chunk; copies of what is there already, or of each other, become SKIPPED and name their twin.
+
+    ``hashes``: sha256 by source, for the files whose size says that their content could matter.
+    """
+    ids = _reserve_ids(session, len(found))
+    holds = [_holds(job.unique_id, job.library, one, hashes.get(one.source)) for one in found]
+    owners = _owners(session, [key for key in holds if key])
+    now = now_ms()
+    rows: list[dict[str, Any]] = []
+    for number, one, key in zip(ids, found, holds, strict=True):
+        row = _row(job, one, now, hashes.get(one.source)) | {"id": number}
+        if one.skip:
+            row.update(status=Status.SKIPPED, error_code="not_a_video", error=one.skip)
+        elif key and key in owners:
+            row.update(_copy_of(*owners[key]))
+        elif key:
+            row["holds"] = key
+            owners[key] = (number, one.source)
+        rows.append(row)
+    session.execute(insert(_item), rows)
+    session.execute(insert(_event), [_added_event(row) for row in rows])
+    queued = sum(row["status"] == Status.QUEUED for row in rows)
+    return Added(queued, len(rows) - queued)
+
+
+def _reserve_ids(session: Session, count: int) -> list[int]:
+    """Ids before the insert, so that twins of one chunk can name each other."""
+    if session.get_bind().dialect.name == "sqlite":  # BEGIN IMMEDIATE: nobody else inserts meanwhile
+        last = session.execute(select(func.max(_item.c.id))).scalar() or 0
+        return list(range(last + 1, last + 1 + count))
+    # Two adds at once must see each other's items.
+    session.execute(text("SELECT pg_advisory_xact_lock(721004)"))
+    statement = text("SELECT nextval(pg_get_serial_sequence('item', 'id')) FROM generate_series(1, :n)")
+    return [int(value) for (value,) in session.execute(statement, {"n": count})]
+
+
+def _added_event(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "item_id": row["id"],
+        "job_id": row["job_id"],
+        "at": row["created_at"],
+        "new": row["status"],
+        "news": "added",
+        "detail": row["error"],
+    }
+
+
+def _row(job: Job, one: Found, now: int, sha256: str | None) -> dict[str, Any]:
+    return {
+        "job_id": job.id,
+        "kind": one.kind,
+        "source": one.source,
+        "unique_id": job.unique_id,
+        "library": job.library,
+        "lane": _LANE_OF[one.kind],
+        "priority": job.priority,
+        "status": Status.QUEUED,
+        "due_at": now,
+        "platform": one.platform,
+        "post_id": one.post_id,
+        "size": one.size,
+        "mtime_ns": one.mtime_ns,
+        "sha256": sha256,
+        "holds": None,
+        "twin_id": None,
+        "attempts": 0,
+        "fence": 0,
+        "asked": 0,
+        "error_code": None,
+        "error": None,
+        "created_at": now,
+        "updated_at": now,
+    }
+
+
+def _holds(unique_id: str, library: str, one: Found, sha256: str | None) -> str | None:
+    key = f"file:{sha256}" if one.kind is Kind.FILE and sha256 else one.key
+    return holds_key(unique_id, library, key) if key else None
+
+
+def holds_key(unique_id: str, library: str, key: str) -> str:
+    """What may exist once per namespace and library. The public library knows no namespaces (contract A.7)."""
+    return f"{library}|{unique_id if library == 'private' else ''}|{key}"
+
+
+def _owners(session: Session, keys: Sequence[str]) -> dict[str, tuple[int, str]]:
+    found: dict[str, tuple[int, str]] = {}
+    for start in range(0, len(keys), 500):
+        query = select(_item.c.holds, _item.c.id, _item.c.source).where(_item.c.holds.in_(keys[start : start + 500]))
+        found.update({row.holds: (row.id, row.source) for row in session.execute(query)})
+    return found
+
+
+def _copy_of(twin_id: int, source: str) -> dict[str, Any]:
+    named = f" ({source})" if source else ""
+    return {
+        "status": Status.SKIPPED,
+        "error_code": "duplicate",
+        "error": f"the same as item {twin_id}{named}; not sent again",
+        "twin_id": twin_id,
+    }
+
+
+def learn_content(
+    session: Session, item_id: int, sha256: str, size: int, mtime_ns: int | None
+) -> tuple[int, str] | None:
+    """Note a file's hash and let the item own that content; the twin (id, source) when another item owns it already."""
+    item = session.execute(select(_item.c.unique_id, _item.c.library, _item.c.holds).where(_item.c.id == item_id)).one()
+    key = holds_key(item.unique_id, item.library, f"file:{sha256}")
+    owner = _owners(session, [key]).get(key)
+    values: dict[str, Any] = {"sha256": sha256, "size": size}
+    if mtime_ns is not None:
+        values["mtime_ns"] = mtime_ns
+    if owner is None:
+        values["holds"] = key
+    session.execute(update(_item).where(_item.c.id == item_id).values(**values))
+    return owner if owner and owner[0] != item_id else None
+
+
+def warn(session: Session, item_id: int, warning: str) -> None:
+    session.execute(update(_item).where(_item.c.id == item_id).values(warning=warning))
+
+
+def tell(
+    session: Session,
+    item_id: int,
+    news: News,
+    *,
+    detail: str | None = None,
+    submission_id: int | None = None,
+    values: Mapping[str, Any] | None = None,
+    guard: Any = None,
+    now: int | None = None,
+) -> Status | None:
+    """Apply ``news`` to an item; its new status, or None where it stays. ``values`` are written with the change only.
+
+    ``guard``: a further condition on the row, for example the fence of the sender that speaks.
+    """
+    now = now or now_ms()
+    while True:
+        condition = _item.c.id == item_id if guard is None else and_(_item.c.id == item_id, guard)
+        row = session.execute(select(_item.c.status, _item.c.stage, _item.c.job_id).where(condition)).one_or_none()
+        if row is None:
+            return None
+        verdict = decide(Status(row.status), news, row.stage)
+        if verdict is None:
+            return None
+        changed = {
+            "status": verdict.to,
+            "stage": verdict.stage,
+            "updated_at": now,
+            **({} if verdict.to is Status.FAIL else {"error": None, "error_code": None}),
+            **(values or {}),
+        }
+        result = session.execute(update(_item).where(condition, _item.c.status == row.status).values(**changed))
+        if result.rowcount == 0:  # type: ignore[attr-defined]
+            continue
+        session.execute(
+            insert(_event).values(
+                item_id=item_id,
+                job_id=row.job_id,
+                at=now,
+                old=row.status,
+                new=verdict.to,
+                news=news,
+                detail=detail or changed.get("error"),
+                submission_id=submission_id,
+            )
+        )
+        if frees_content(verdict.to, verdict.stage):
+            _free(session, item_id, now)
+        return verdict.to
+
+
+def _free(session: Session, item_id: int, now: int) -> None:
+    """Nothing of this item is upstream: the first copy that was skipped for its sake is sent after all, and owns the content."""
+    holds = session.execute(select(_item.c.holds).where(_item.c.id == item_id)).scalar()
+    session.execute(update(_item).where(_item.c.id == item_id).values(holds=None))
+    copies = select(_item.c.id).where(_item.c.twin_id == item_id, _item.c.status == Status.SKIPPED).order_by(_item.c.id)
+    heirs = list(session.execute(copies).scalars())
+    if not heirs:
+        return
+    heir, *others = heirs
+    values = {"twin_id": None, "holds": holds, "due_at": now}
+    if tell(session, heir, News.TWIN_GONE, detail=f"item {item_id} will not be sent", values=values, now=now):
+        for start in range(0, len(others), 500):
+            copy = _copy_of(heir, "")
+            rows = _item.c.id.in_(others[start : start + 500])
+            session.execute(update(_item).where(rows).values(twin_id=heir, error=copy["error"]))
+
+
+# A lane's turn
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a turn has in its hands: one submission, written down, and its items."""
+
+    submission: Submission
+    items: list[Item]
+    fences: dict[int, int]
+
+
+def claim(
+    session: Session, lane: Lane, account: str, lease_seconds: float, held_jobs: Sequence[int] = ()
+) -> Claimed | None:
+    """Take the next batch of a lane and write its submission down; None when nothing is due."""
+    now = now_ms()
+    items = _next_batch(session, lane, now, held_jobs)
+    if not items:
+        return None
+    submission = _write_submission(session, items, account, now + round(lease_seconds * 1000), now)
+    fences = {}
+    for item in items:
+        assert item.id is not None
+        values = {"submission_id": submission.id, "attempts": item.attempts + 1, "fence": item.fence + 1}
+        if tell(session, item.id, News.CLAIMED, submission_id=submission.id, values=values, now=now):
+            fences[item.id] = item.fence + 1
+    return Claimed(submission, items, fences)
+
+
+def _next_batch(session: Session, lane: Lane, now: int, held_jobs: Sequence[int]) -> list[Item]:
+    """The most urgent due item and, on the scrape lane, those that may travel with it. Postgres: rows locked by others are passed over."""
+    due = [_item.c.lane == lane, _item.c.status == Status.QUEUED, _item.c.due_at <= now]
+    if held_jobs:
+        due.append(_item.c.job_id.not_in(held_jobs))
+    query = select(Item).where(*due).order_by(_item.c.priority.desc(), _item.c.id)
+    first = session.execute(query.limit(1).with_for_update(skip_locked=True)).scalars().one_or_none()
+    if first is None or lane is not Lane.SCRAPE:
+        return [first] if first else []
+    together = query.where(
+        _item.c.platform == first.platform,
+        _item.c.unique_id == first.unique_id,
+        _item.c.library == first.library,
+        _item.c.quality.is_(None) if first.quality is None else _item.c.quality == first.quality,
+    )
+    return list(session.execute(together.limit(BATCH_LIMIT).with_for_update(skip_locked=True)).scalars())
+
+
+_OPERATION = {Kind.FILE: "upload", Kind.LINK: "upload_url", Kind.POST: "scraper_url"}
+
+
+def _write_submission(session: Session, items: Sequence[Item], account: str, lease_until: int, now: int) -> Submission:
+    first = items[0]
+    operation = _OPERATION[Kind(first.kind)]
+    submission = Submission(
+        short_id=new_short_id(),
+        operation=operation + ("_public" if first.library == "public" and first.kind == Kind.POST else ""),
+        lane=first.lane,
+        unique_id=first.unique_id,
+        library=first.library,
+        account=account,
+        item_ids=[item.id for item in items if item.id is not None],
+        name_hint=_link_stem(first.source) if first.kind == Kind.LINK else None,
+        size=first.size if first.kind == Kind.FILE else None,
+        worker=worker_name(),
+        lease_until=lease_until,
+        created_at=now,
+    )
+    session.add(submission)
+    session.flush()
+    return submission
+
+
+def _link_stem(url: str) -> str | None:
+    """The last path piece of a link, without extension: what the vendor names the video after (contract B.2 U2)."""
+    from urllib.parse import unquote, urlsplit
+
+    piece = unquote(urlsplit(url).path.rstrip("/").rpartition("/")[2])
+    stem = piece.rpartition(".")[0] or piece
+    return stem or None
+
+
+def holds_lease(session: Session, submission_id: int) -> bool:
+    """The fence: true while the submission is still its sender's. Read right before the request is written."""
+    query = select(_submission.c.id).where(
+        _submission.c.id == submission_id, _submission.c.state == "open", _submission.c.lease_until > now_ms()
+    )
+    return session.execute(query).one_or_none() is not None
+
+
+def renew(session: Session, submission_ids: Iterable[int], lease_seconds: float) -> None:
+    """Keep the leases of what this process is sending."""
+    mine = and_(_submission.c.id.in_(list(submission_ids)), _submission.c.state == "open")
+    session.execute(update(_submission).where(mine).values(lease_until=now_ms() + round(lease_seconds * 1000)))
+
+
+def close_submission(
+    session: Session, submission_id: int, state: str, *, was: Sequence[str] = ("open",), **values: Any
+) -> bool:
+    """Note what became of a submission; False when it was closed already."""
+    mine = and_(_submission.c.id == submission_id, _submission.c.state.in_(was))
+    result = session.execute(update(_submission).where(mine).values(state=state, **values))
+    return bool(result.rowcount)  # type: ignore[attr-defined]
+
+
+def accepted(
+    session: Session,
+    claimed: Claimed,
+    *,
+    video_no: str | None,
+    task_id: str | None,
+    sent_at: int | None,
+    due_at: int,
+) -> None:
+    """The answer came. It counts even when its lease had run out meanwhile."""
+    now = now_ms()
+    submission_id = claimed.submission.id
+    assert submission_id is not None
+    values: dict[str, Any] = {"ended_at": now, "sent_at": sent_at, "code": "0000"}
+    if task_id:
+        values["task_id"] = task_id
+    close_submission(session, submission_id, "accepted", was=("open", "lost"), **values)
+    for item_id in claimed.fences:
+        taken = {"video_no": video_no, "task_id": task_id, "accepted_at": now, "due_at": due_at, "asked": 0}
+        if not tell(session, item_id, News.ACCEPTED, submission_id=submission_id, values=taken, now=now) and video_no:
+            note_second_video(session, item_id, video_no)
+
+
+def note_second_video(session: Session, item_id: int, video_no: str) -> None:
+    """A second video turned up for one item: recorded and shown; deleting it is a person's choice."""
+    row = session.execute(select(_item.c.video_no, _item.c.duplicate_upstream).where(_item.c.id == item_id)).one()
+    known = row.duplicate_upstream or []
+    if video_no in (row.video_no, *known):
+        return
+    if row.video_no is None:
+        session.execute(update(_item).where(_item.c.id == item_id).values(video_no=video_no))
+    else:
+        session.execute(update(_item).where(_item.c.id == item_id).values(duplicate_upstream=[*known, video_no]))
+
+
+def refused(session: Session, claimed: Claimed, code: str, message: str, sent_at: int | None) -> None:
+    submission_id = claimed.submission.id
+    assert submission_id is not None
+    closed = close_submission(
+        session,
+        submission_id,
+        "refused",
+        was=("open", "lost"),
+        ended_at=now_ms(),
+        sent_at=sent_at,
+        code=code,
+        message=message,
+    )
+    if closed:
+        for item_id in claimed.fences:
+            tell(
+                session,
+                item_id,
+                News.REFUSED,
+                submission_id=submission_id,
+                values={"error_code": code, "error": f"Memories.ai refused it: {message}"},
+            )
+
+
+def released(
+    session: Session,
+    claimed: Claimed,
+    detail: str,
+    *,
+    delay_seconds: float = 0.0,
+    code: str | None = None,
+    burn: bool = False,
+) -> None:
+    """Surely not sent, or refused for reasons that are not the items': back to the queue, no attempt burnt."""
+    now = now_ms()
+    submission_id = claimed.submission.id
+    assert submission_id is not None
+    if not close_submission(session, submission_id, "released", ended_at=now, code=code, message=detail):
+        return
+    for item_id, fence in claimed.fences.items():
+        values: dict[str, Any] = {"due_at": now + round(delay_seconds * 1000)}
+        if not burn:
+            values["attempts"] = _item.c.attempts - 1
+        guard = _item.c.fence == fence
+        tell(
+            session,
+            item_id,
+            News.RELEASED,
+            detail=detail,
+            submission_id=submission_id,
+            values=values,
+            guard=guard,
+            now=now,
+        )
+
+
+def lost(
+    session: Session,
+    submission_id: int,
+    item_ids: Iterable[int],
+    detail: str,
+    *,
+    ended_at: int,
+    sent_at: int | None,
+    code: str | None = None,
+) -> None:
+    """Bytes may have left and no verdict came: UNSURE, to be settled by a callback or by asking."""
+    if not close_submission(
+        session, submission_id, "lost", ended_at=ended_at, sent_at=sent_at, code=code, message=detail
+    ):
+        return
+    for item_id in item_ids:
+        guard = _item.c.submission_id == submission_id
+        tell(
+            session,
+            item_id,
+            News.LOST,
+            detail=detail,
+            submission_id=submission_id,
+            values={"due_at": now_ms(), "asked": 0},
+            guard=guard,
+        )
+
+
+def expire_leases(session: Session) -> int:
+    """Senders that died: their submissions are lost, at the end of their lease. Returns how many."""
+    now = now_ms()
+    dead = select(_submission.c.id, _submission.c.item_ids, _submission.c.lease_until, _submission.c.worker).where(
+        _submission.c.state == "open", _submission.c.lease_until <= now
+    )
+    rows = session.execute(dead.limit(200)).all()
+    for row in rows:
+        lost(
+            session,
+            row.id,
+            row.item_ids,
+            f"its sender ({row.worker}) died",
+            ended_at=row.lease_until,
+            sent_at=None,
+        )
+    return len(rows)
+
+
+# Questions and what they find
+
+
+def take_due(
+    session: Session,
+    status: Status,
+    limit: int,
+    hold_seconds: float,
+    *,
+    lane: Lane | None = None,
+    has_video: bool | None = None,
+) -> list[Item]:
+    """Items to ask about now, put off by ``hold_seconds`` so that nobody else asks meanwhile and a crash costs no more than that."""
+    due = [_item.c.status == status, _item.c.due_at <= now_ms()]
+    if lane is not None:
+        due.append(_item.c.lane == lane)
+    if has_video is not None:
+        due.append(_item.c.video_no.is_not(None) if has_video else _item.c.video_no.is_(None))
+    return _take(session, due, limit, hold_seconds)
+
+
+def take_late(session: Session, limit: int, hold_seconds: float) -> list[Item]:
+    """Items that we gave up ourselves and a callback spoke of since."""
+    due = [_item.c.stage == "expired", _item.c.hinted_at.is_not(None), _item.c.due_at <= now_ms()]
+    return _take(session, due, limit, hold_seconds)
+
+
+def _take(session: Session, due: Sequence[Any], limit: int, hold_seconds: float) -> list[Item]:
+    chosen = select(_item.c.id).where(*due).order_by(_item.c.due_at).limit(limit).with_for_update(skip_locked=True)
+    ids = list(session.execute(chosen).scalars())
+    if not ids:
+        return []
+    until = now_ms() + round(hold_seconds * 1000)
+    session.execute(update(_item).where(_item.c.id.in_(ids)).values(due_at=until))
+    return list(session.execute(select(Item).where(_item.c.id.in_(ids)).order_by(_item.c.id)).scalars())
+
+
+def no_late_news(session: Session, item_ids: Sequence[int]) -> None:
+    """The hint about an item we gave up led nowhere."""
+    session.execute(update(_item).where(_item.c.id.in_(item_ids)).values(hinted_at=None))
+
+
+def found_video(session: Session, item_id: int, video_no: str) -> None:
+    """A task names the video of a post that is not ready yet."""
+    session.execute(update(_item).where(_item.c.id == item_id, _item.c.video_no.is_(None)).values(video_no=video_no))
+
+
+def ask_again(session: Session, delays: Mapping[int, float]) -> None:
+    """No news of these items: ask again after so many seconds, and count the question."""
+    now = now_ms()
+    for item_id, delay in delays.items():
+        session.execute(
+            update(_item).where(_item.c.id == item_id).values(due_at=now + round(delay * 1000), asked=_item.c.asked + 1)
+        )
+
+
+def put_off(session: Session, item_ids: Sequence[int], seconds: float) -> None:
+    """The question could not be asked: due again after so many seconds."""
+    until = now_ms() + round(seconds * 1000)
+    for start in range(0, len(item_ids), 500):
+        session.execute(update(_item).where(_item.c.id.in_(item_ids[start : start + 500])).values(due_at=until))
+
+
+def make_due(session: Session, item_ids: Sequence[int]) -> None:
+    """A hint came: ask about these now, and soon again if the list lags behind."""
+    for start in range(0, len(item_ids), 500):
+        rows = and_(
+            _item.c.id.in_(item_ids[start : start + 500]),
+            or_(_item.c.status.in_([Status.UNPARSE, Status.UNSURE]), _item.c.stage == "expired"),
+        )
+        session.execute(update(_item).where(rows).values(due_at=now_ms(), asked=0, hinted_at=now_ms()))
+
+
+def sweep_found_nothing(session: Session, submission_id: int, started_at: int, next_seconds: float) -> None:
+    """A complete sweep without a candidate, counted on the submission."""
+    session.execute(
+        update(_submission)
+        .where(_submission.c.id == submission_id)
+        .values(absences=_submission.c.absences + 1, absent_at=started_at)
+    )
+    session.execute(
+        update(_item)
+        .where(_item.c.submission_id == submission_id, _item.c.status == Status.UNSURE)
+        .values(due_at=now_ms() + round(next_seconds * 1000), asked=_item.c.asked + 1)
+    )
+
+
+def note_unmatched(session: Session, submission_id: int, video_nos: Sequence[str]) -> None:
+    session.execute(update(_submission).where(_submission.c.id == submission_id).values(unmatched=list(video_nos)))
+
+
+# Callbacks
+
+
+def take_callbacks(session: Session, limit: int, hold_seconds: float = 30.0) -> list[Callback]:
+    """Callbacks to apply, put off so that nobody else applies them meanwhile."""
+    now = now_ms()
+    due = select(_callback.c.id).where(_callback.c.state.in_(["new", "parked"]), _callback.c.due_at <= now)
+    ids = list(session.execute(due.order_by(_callback.c.id).limit(limit).with_for_update(skip_locked=True)).scalars())
+    if not ids:
+        return []
+    session.execute(
+        update(_callback)
+        .where(_callback.c.id.in_(ids))
+        .values(due_at=now + round(hold_seconds * 1000), tries=_callback.c.tries + 1)
+    )
+    return list(session.execute(select(Callback).where(_callback.c.id.in_(ids)).order_by(_callback.c.id)).scalars())
+
+
+def callback_done(session: Session, callback_id: int, state: str, note: str, delay_seconds: float = 0.0) -> None:
+    session.execute(
+        update(_callback)
+        .where(_callback.c.id == callback_id)
+        .values(state=state, note=note, due_at=now_ms() + round(delay_seconds * 1000))
+    )
+
+
+def hint_submission(session: Session, submission_id: int, **hints: Any) -> None:
+    """What a callback with this submission's token named: believed once the vendor confirms it."""
+    session.execute(update(_submission).where(_submission.c.id == submission_id).values(**hints))
+
+
+# Pauses and heartbeats
+
+
+def pause(
+    session: Session,
+    scope: str,
+    *,
+    by: str,
+    reason: str,
+    code: str | None = None,
+    fingerprint: str | None = None,
+    seconds: float | None = None,
+) -> None:
+    now = now_ms()
+    until = None if seconds is None else now + round(seconds * 1000)
+    row = {
+        "scope": scope,
+        "by": by,
+        "code": code,
+        "reason": reason,
+        "fingerprint": fingerprint,
+        "since": now,
+        "until": until,
+    }
+    statement = _upsert(session)(_pause).values(**row, count=1)
+    # `since` stays that of the first one: it says how long the trouble lasts.
+    later = {name: value for name, value in row.items() if name not in ("scope", "since")}
+    session.execute(
+        statement.on_conflict_do_update(index_elements=["scope"], set_={**later, "count": _pause.c.count + 1})
+    )
+
+
+def resume(session: Session, scope: str, *, by: str | None = None) -> bool:
+    condition = _pause.c.scope == scope if by is None else and_(_pause.c.scope == scope, _pause.c.by == by)
+    return bool(session.execute(delete(_pause).where(condition)).rowcount)  # type: ignore[attr-defined]
+
+
+def worker_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def heartbeat(session: Session, started_at: int) -> None:
+    now = now_ms()
+    row = {
+        "name": worker_name(),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "started_at": started_at,
+        "seen_at": now,
+    }
+    statement = _upsert(session)(_worker).values(**row)
+    session.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"seen_at": now}))
+    session.execute(delete(_worker).where(_worker.c.seen_at < now - 24 * 3600 * 1000))
+
+
+def heart_stops(session: Session) -> None:
+    session.execute(delete(_worker).where(_worker.c.name == worker_name()))

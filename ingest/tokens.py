@@ -1,0 +1,40 @@
+"""Callback addresses end in an unguessable token that names their submission: the callback alone then tells which item it was.
+
+A token is ``<short id>.<time>.<signature>``; it is checked before any database work and is good for 60 days.
+"""
+
+import base64
+import hashlib
+import secrets
+
+from itsdangerous import BadSignature, TimestampSigner
+
+MAX_AGE_SECONDS = 60 * 24 * 3600
+DOORS = ("upload", "scraper", "caption")
+_SHORT_ID_BYTES = 7  # 56 bits: 11 base32 letters, of which ten are used
+
+
+def new_short_id() -> str:
+    """Ten lower-case base32 letters: short enough for a file name, and no two submissions alike."""
+    return base64.b32encode(secrets.token_bytes(_SHORT_ID_BYTES)).decode()[:10].lower()
+
+
+def sign(secret: str, door: str, short_id: str) -> str:
+    return _signer(secret, door).sign(short_id).decode()
+
+
+def verify(secret: str, door: str, token: str) -> str | None:
+    """The short id, or None for a token that is not ours, not for this door, or too old."""
+    try:
+        return _signer(secret, door).unsign(token, max_age=MAX_AGE_SECONDS).decode()
+    except BadSignature:  # too old is one of them
+        return None
+
+
+def callback_url(public_url: str, secret: str, door: str, short_id: str) -> str | None:
+    """None without a public address: then nobody can call back, and questions are asked on a schedule."""
+    return f"{public_url}/webhooks/{door}/{sign(secret, door, short_id)}" if public_url else None
+
+
+def _signer(secret: str, door: str) -> TimestampSigner:
+    return TimestampSigner(secret, salt=f"memories-ingest.callback.{door}", digest_method=hashlib.sha256)

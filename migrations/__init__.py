@@ -1,0 +1,1 @@
+"""Alembic revisions; `ingest migrate` and every start bring the schema up."""

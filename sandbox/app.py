@@ -1,0 +1,234 @@
+"""The vendor's calls as Flask routes (contract B), and the controls under `/_sandbox/`.
+
+A call walks one way: key, limit, parameters, act, answer. `_Calls.add` is that way.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask, Response, request
+
+from sandbox import answers, forms, library, shapes
+from sandbox.answers import Refusal
+from sandbox.posts import recognise
+from sandbox.server import ARRIVED, CHUNK, BrokenBody
+from sandbox.vendor import Vendor
+
+#: Both spellings of the prefix are in the seed (contract E.2 26).
+PREFIXES = ("/serve/api/v1/", "/v1/")
+DEFAULT_PAGE, LARGEST_PAGE = 20, 200
+LARGEST_DELETE = 100
+LARGEST_BATCH = 50
+QUALITIES = ("260", "360", "480", "720", "1080", "1440", "2160")
+
+
+def create_app(vendor: Vendor) -> Flask:
+    app = Flask("sandbox", static_folder=None)
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    calls = _Calls(app, vendor)
+    options = vendor.options
+
+    def upload() -> dict[str, Any]:
+        """contract B.2 U1"""
+        sent = forms.read_upload(request)
+        try:
+            video = vendor.take_file(
+                sent.spool,
+                sent.file_name,
+                forms.namespace(sent.fields, request.args),
+                forms.callback(sent.fields, request.args),
+                forms.extras(sent.fields),
+            )
+        finally:
+            sent.spool.close()
+        return shapes.accepted(video)
+
+    def upload_url() -> dict[str, Any]:
+        """contract B.2 U2"""
+        fields = forms.read_fields(request)
+        video = vendor.take_link(
+            forms.link(fields),
+            forms.namespace(fields, request.args),
+            forms.callback(fields, request.args),
+            forms.extras(fields),
+        )
+        return shapes.accepted(video)
+
+    def scrape(where: str) -> dict[str, Any]:
+        """contract B.2 U3, U4"""
+        fields = forms.read_fields(request)
+        urls = forms.words(fields, "video_urls") + forms.words(fields, "tiktok_post_urls")
+        _check_posts(urls)
+        if str(fields.get("quality") or "720") not in QUALITIES:
+            raise Refusal(f"quality is none of {', '.join(QUALITIES)}")
+        unique_id = forms.namespace(fields) if where == library.PRIVATE else library.DEFAULT_NAMESPACE
+        task = vendor.take_posts(urls, where, unique_id, forms.callback(fields, request.args))
+        return {"taskId": task.task_id}
+
+    def list_videos() -> dict[str, Any]:
+        """contract B.3 L1"""
+        fields = forms.read_fields(request)
+        page = forms.number(fields, "page", 1)
+        size = min(forms.number(fields, "size", DEFAULT_PAGE), LARGEST_PAGE)
+        tests: list[Callable[[library.Video], bool]] = []
+        if video_no := fields.get("video_no"):
+            tests.append(lambda video: video.video_no == video_no)
+        if options.honour_video_nos and (wanted := set(forms.words(fields, "video_nos"))):
+            tests.append(lambda video: video.video_no in wanted)
+        if video_name := fields.get("video_name"):
+            tests.append(lambda video: str(video_name) in video.name)
+        if status := fields.get("status"):
+            tests.append(lambda video: video.status == status)
+        found = vendor.library.private_videos(forms.namespace(fields), tests)
+        return {
+            "videos": [shapes.listed(video, options.late_size) for video in found[(page - 1) * size : page * size]],
+            "current_page": page,
+            "page_size": size,
+            "total_count": str(len(found)),
+        }
+
+    def task_status() -> dict[str, Any]:
+        """contract B.3 L3; both shapes at once (E.3 40)"""
+        task_id = _required("task_id")
+        videos = vendor.library.videos_of_task(task_id, forms.namespace(request.args))
+        return {
+            "taskId": task_id,
+            "video_ids": [video.video_no for video in videos],
+            "videos": [shapes.scraped(video, options.late_size) for video in videos],
+        }
+
+    def get_metadata() -> dict[str, Any] | None:
+        """contract B.3 L4"""
+        video = vendor.library.find(_required("video_no"), library.PRIVATE, forms.namespace(request.args))
+        return None if video is None else shapes.metadata(video, options.late_size)
+
+    def private_details() -> dict[str, Any] | None:
+        """contract B.3 L5"""
+        video = vendor.library.find(_required("video_no"), library.PRIVATE, forms.namespace(request.args))
+        return None if video is None else shapes.private_details(video, options.late_size)
+
+    def public_detail() -> dict[str, Any] | None:
+        """contract B.3 L6"""
+        video = vendor.library.find(_required("video_no"), library.PUBLIC)
+        return None if video is None else shapes.public_detail(video, options.late_size)
+
+    def delete_videos() -> None:
+        """contract B.3 L2: a bare array with `unique_id` in the query, or an object (E.2 22)"""
+        body = request.get_json(force=True, silent=True)
+        video_nos = forms.words({"ids": body}, "ids") if isinstance(body, list) else None
+        if isinstance(body, dict):
+            video_nos = forms.words(body, "video_nos")
+        if not video_nos:
+            raise Refusal("the body is no array of video ids")
+        if len(video_nos) > LARGEST_DELETE:
+            raise Refusal(f"more than {LARGEST_DELETE} videos in one call")
+        unique_id = forms.namespace(request.args, body if isinstance(body, dict) else {})
+        vendor.library.delete(video_nos, unique_id)
+
+    calls.add("upload", "POST", "upload", upload, slow=True)
+    calls.add("upload", "POST", "upload_url", upload_url, slow=True)
+    calls.add("scrape", "POST", "scraper_url", lambda: scrape(library.PRIVATE), slow=True)
+    calls.add("scrape", "POST", "scraper_url_public", lambda: scrape(library.PUBLIC), slow=True)
+    calls.add("list", "POST", "list_videos", list_videos)
+    calls.add("task_status", "GET", "get_video_ids_by_task_id", task_status)
+    calls.add("detail", "GET", "get_metadata", get_metadata)
+    calls.add("detail", "GET", "get_private_video_details", private_details)
+    calls.add("detail", "GET", "get_private_video_detail", private_details)
+    calls.add("detail", "GET", "get_public_video_detail", public_detail)
+    calls.add("delete", "POST", "delete_videos", delete_videos)
+    _add_controls(app, vendor)
+    _add_errors(app, vendor)
+    return app
+
+
+class _Calls:
+    def __init__(self, app: Flask, vendor: Vendor) -> None:
+        self._app = app
+        self._vendor = vendor
+
+    def add(self, lane: str, method: str, name: str, act: Callable[[], Any], slow: bool = False) -> None:
+        """`act` returns the answer's `data` or raises Refusal; a `slow` call takes `--answer` seconds."""
+
+        def view() -> Response:
+            arrived = request.environ.get(ARRIVED) or time.monotonic()
+            key = _key()
+            if not self._vendor.knows(key):
+                self._vendor.journal.bad_key()
+                return _unread(answers.refused(Refusal("key not valid", answers.KEY)))
+            if not self._vendor.admit(lane, key, arrived):
+                return _unread(answers.over_the_limit())
+            try:
+                data = act()
+            except Refusal as refusal:
+                return _unread(answers.refused(refusal))
+            if slow:
+                time.sleep(self._vendor.draw(self._vendor.options.answer))
+            return answers.ok(data)
+
+        for prefix in PREFIXES:
+            self._app.add_url_rule(prefix + name, f"{prefix}{name}", view, methods=[method])
+
+
+def _add_controls(app: Flask, vendor: Vendor) -> None:
+    @app.get("/_sandbox/health")
+    def health() -> dict[str, Any]:
+        return {"status": "ok"}
+
+    @app.get("/_sandbox/report")
+    def report() -> dict[str, Any]:
+        return vendor.report(brief=request.args.get("brief", "") not in ("", "0"))
+
+    @app.post("/_sandbox/reset")
+    def reset() -> dict[str, Any]:
+        vendor.reset()
+        return {"status": "reset"}
+
+
+def _add_errors(app: Flask, vendor: Vendor) -> None:
+    @app.errorhandler(404)
+    def unknown_path(_: Exception) -> Response:
+        return answers.refused(Refusal(f"No static resource {request.path.lstrip('/')}."))
+
+    @app.errorhandler(405)
+    def wrong_method(_: Exception) -> Response:
+        return answers.refused(Refusal(f"Request method '{request.method}' is not supported"))
+
+    @app.errorhandler(BrokenBody)
+    def broken_body(_: Exception) -> Response:
+        """Nobody is left to read this answer."""
+        vendor.journal.broken_body()
+        return answers.refused(Refusal("the body ended early"))
+
+
+def _unread(refusal: Response) -> Response:
+    """A refusal goes out when its whole request is in: a caller that still writes could not hear it."""
+    while request.stream.read(CHUNK):
+        pass
+    return refusal
+
+
+def _key() -> str:
+    """The raw key, or behind `Bearer` (contract A.2)."""
+    header = request.headers.get("Authorization", "").strip()
+    return header[7:].strip() if header.lower().startswith("bearer ") else header
+
+
+def _required(name: str) -> str:
+    value = request.args.get(name)
+    if not value:
+        raise Refusal(f"the parameter '{name}' is missing")
+    return value
+
+
+def _check_posts(urls: list[str]) -> None:
+    if not urls:
+        raise Refusal("video_urls is missing or empty")
+    if len(urls) > LARGEST_BATCH:
+        raise Refusal(f"more than {LARGEST_BATCH} urls in one call")
+    posts = [recognise(url) for url in urls]
+    for url, post in zip(urls, posts, strict=True):
+        if post is None:
+            raise Refusal(f"no post of a supported platform: {url}")
+    if len({post.platform for post in posts if post}) > 1:
+        raise Refusal("video_urls must all be of one platform")

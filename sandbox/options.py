@@ -1,0 +1,156 @@
+"""The command line of the stand-in. A wrong one ends with exit code 2 and one sentence."""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, NoReturn
+
+from sandbox.limits import Limit, parse_limits
+
+#: Codecs the vendor takes (contract A.8); h265 is FFmpeg's hevc.
+CODECS = ("h264", "hevc", "vp9")
+NAME_SHAPES = ("stem", "mangled", "hex")
+
+
+class Span(NamedTuple):
+    """Seconds, from and to."""
+
+    low: float
+    high: float
+
+
+ANSWER, PARSE, SCRAPE = Span(0.05, 0.2), Span(1.0, 3.0), Span(1.0, 3.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    port: int = 8100
+    host: str = "127.0.0.1"
+    limits: dict[str, Limit | None] = field(default_factory=lambda: parse_limits(""))
+    keys: frozenset[str] = frozenset()  # empty: any key will do
+    answer: Span = ANSWER
+    parse: Span = PARSE
+    scrape: Span = SCRAPE
+    list_lag: float = 0.0
+    late_size: bool = True
+    name_shape: str = "stem"
+    honour_video_nos: bool = True
+    early_k1: bool = False
+    k1_parse_at_start: bool = False
+    k3: bool = True
+    k2_message: bool = False
+    codecs: tuple[str, ...] = CODECS
+    seed: int | None = None
+
+
+def parse_options(arguments: Sequence[str]) -> Options:
+    given = _parser().parse_args(arguments)
+    return Options(
+        port=given.port,
+        host=given.host,
+        limits=given.limits,
+        keys=frozenset(given.key),
+        answer=given.answer,
+        parse=given.parse,
+        scrape=given.scrape,
+        list_lag=given.list_lag,
+        late_size=given.late_size,
+        name_shape=given.name_shape,
+        honour_video_nos=given.video_nos == "honour",
+        early_k1=given.early_k1,
+        k1_parse_at_start=given.k1_parse_at_start,
+        k3=not given.no_k3,
+        k2_message=given.k2_message,
+        codecs=given.codecs,
+        seed=given.seed,
+    )
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        print(f"sandbox: {message.rstrip('.')}.", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="sandbox",
+        description="A strict local stand-in of Memories.ai: its limits, its silences, its callbacks.",
+        epilog="Times are seconds: 2 or 0.5-2 (drawn anew each time). "
+        "Controls without a key: GET /_sandbox/report, POST /_sandbox/reset, GET /_sandbox/health.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--port", type=_port, default=8100, help="port to listen on; 0 takes a free one (default 8100)")
+    add("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    add(
+        "--limits",
+        type=_limits,
+        default=parse_limits(""),
+        metavar="LANE=N/[K]UNIT,...",
+        help="overrides of the vendor's rate table, e.g. upload=20/s,scrape=1/2min or list=off",
+    )
+    add("--key", action="append", default=[], help="a key that is accepted; repeatable; any key when none")
+    add("--answer", type=_span, default=ANSWER, metavar="A-B", help="until an upload is answered")
+    add("--parse", type=_span, default=PARSE, metavar="A-B", help="until a video is parsed (default 1-3)")
+    add("--scrape", type=_span, default=SCRAPE, metavar="A-B", help="until posts are there (default 1-3)")
+    add("--list-lag", type=_seconds, default=0.0, metavar="SECONDS", help="until a new video is listed")
+    add(
+        "--late-size",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="sizes and durations only show when parsing is over (default)",
+    )
+    add("--name-shape", choices=NAME_SHAPES, default="stem", help="how video names come back (default stem)")
+    add(
+        "--video-nos",
+        choices=("honour", "ignore"),
+        default="honour",
+        help="whether list_videos heeds its filter video_nos (default honour)",
+    )
+    add("--early-k1", action="store_true", help="an upload's callback also comes on acceptance, as UNPARSE")
+    add("--k1-parse-at-start", action="store_true", help="PARSE is called back when parsing starts")
+    add("--no-k3", action="store_true", help="no callback for each scraped video that is indexed")
+    add("--k2-message", action="store_true", help="a task's callback carries a message")
+    add("--codecs", type=_codecs, default=CODECS, metavar="LIST", help=f"default {','.join(CODECS)}")
+    add("--seed", type=int, metavar="N", help="makes the random times repeatable")
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"'{text}' is no port; write a number from 0 to 65535")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d+)?|\.\d+", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of seconds; write for example 2 or 0.5")
+    return float(text)
+
+
+def _span(text: str) -> Span:
+    low, dash, high = text.partition("-")
+    try:
+        span = Span(_seconds(low), _seconds(high if dash else low))
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"'{text}' is no time; write for example 2 or 0.5-2") from None
+    if span.low > span.high:
+        raise argparse.ArgumentTypeError(f"'{text}' runs backwards; write the smaller number first")
+    return span
+
+
+def _limits(text: str) -> dict[str, Limit | None]:
+    try:
+        return parse_limits(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _codecs(text: str) -> tuple[str, ...]:
+    codecs = tuple(filter(None, (name.strip().lower() for name in text.split(","))))
+    if not codecs:
+        raise argparse.ArgumentTypeError("the list of codecs is empty; write for example h264,hevc")
+    return tuple("hevc" if name == "h265" else name for name in codecs)

@@ -1,0 +1,268 @@
+"""The acts of the vendor: taking things in, and what becomes of them later.
+
+A video's fate is decided when it is taken in and shown when its parsing is over. A file decides by itself
+(`probe`); without a file the input does: the word `bad` fails, the word `gone` never appears.
+"""
+
+import hashlib
+import re
+import secrets
+import time
+from collections import Counter
+from random import Random
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from sandbox import callbacks, ids, library
+from sandbox.agenda import Agenda
+from sandbox.callbacks import Letter, Outbox
+from sandbox.journal import Journal
+from sandbox.library import Library, Task, Video
+from sandbox.limits import Gate
+from sandbox.options import Options, Span
+from sandbox.posts import Post, recognise
+from sandbox.probe import Verdict, probe
+from sandbox.spool import Spool
+
+BAD = re.compile(r"(?<![a-z])bad(?![a-z])", re.IGNORECASE)
+GONE = re.compile(r"(?<![a-z])gone(?![a-z])", re.IGNORECASE)
+
+UNFETCHED = "the link could not be fetched"
+
+
+class Vendor:
+    """One account's state and its clockwork. `agenda.start()` sets it going."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.library = Library()
+        self.journal = Journal()
+        self.gate = Gate(options.limits)
+        self.agenda = Agenda()
+        self.outbox = Outbox()
+        self._mint = ids.Mint()
+        self._random = Random(options.seed)
+
+    def reset(self) -> None:
+        """As freshly started, except that ids keep increasing."""
+        self.agenda.clear()
+        self.outbox.forget()
+        self.library.forget()
+        self.gate.forget()
+        self.journal.forget()
+
+    def draw(self, span: Span) -> float:
+        """Seconds between the ends of `span`; `--seed` makes the row of draws repeatable."""
+        return self._random.uniform(span.low, span.high)
+
+    def knows(self, key: str) -> bool:
+        return bool(key) and (not self.options.keys or key in self.options.keys)
+
+    def admit(self, lane: str, key: str, at: float) -> bool:
+        """Whether the call that arrived `at` is within its lane's limit."""
+        gap = self.gate.judge(lane, key, at)
+        self.journal.call(lane, key, at, gap)
+        return gap is None
+
+    def take_file(
+        self, spool: Spool, file_name: str, unique_id: str, callback: str | None, extras: dict[str, Any]
+    ) -> Video:
+        """Always accepted; an undecodable file turns FAILED a little later (contract B.2 U1)."""
+        verdict = probe(spool, self.options.codecs)
+        return self._take(
+            stem=_stem(re.split(r"[/\\]", file_name)[-1]),
+            verdict=verdict,
+            file_name=file_name,
+            sha256=spool.sha256,
+            unique_id=unique_id,
+            callback=callback,
+            extras=extras,
+        )
+
+    def take_link(self, url: str, unique_id: str, callback: str | None, extras: dict[str, Any]) -> Video:
+        """Answered before it is fetched; the same link twice makes two videos (contract B.2 U2)."""
+        piece = urlsplit(url).path.rstrip("/").rsplit("/", 1)[-1]
+        doomed = GONE.search(unquote(piece)) or BAD.search(unquote(piece))
+        return self._take(
+            stem=_stem(piece) or urlsplit(url).netloc,
+            verdict=_unseen(url, UNFETCHED if doomed else None),
+            url=url,
+            unique_id=unique_id,
+            callback=callback,
+            extras=extras,
+        )
+
+    def take_posts(self, urls: list[str], where: str, unique_id: str, callback: str | None) -> Task:
+        """A scraper task; `urls` are recognised posts of one platform (contract B.2 U3, U4)."""
+        task = Task(ids.new_task_id(), time.time_ns() // 1_000_000, unique_id, where, urls, callback)
+        with self.library.lock:
+            self.library.tasks[task.task_id] = task
+        self.journal.batch("scrape", len(urls))
+        self.agenda.after(self.draw(self.options.scrape), lambda: self._downloaded(task))
+        return task
+
+    def gone(self) -> list[str]:
+        """Post URLs that were accepted and will never appear."""
+        with self.library.lock:
+            return [url for task in self.library.tasks.values() for url in task.urls if GONE.search(url)]
+
+    def report(self, brief: bool) -> dict[str, Any]:
+        report = {**self.journal.report(), "callbacks": self.outbox.report(), "gone": self.gone()}
+        report["duplicates"] = self.library.duplicates()
+        with self.library.lock:
+            videos, tasks = list(self.library.videos.values()), list(self.library.tasks.values())
+            report["counts"] = dict(Counter(video.status for video in videos if not video.deleted))
+            report["tasks"] = [_report_task(task) for task in tasks]
+            if not brief:
+                report["videos"] = [_report_video(video) for video in videos]
+        if brief:
+            for lane in report["calls"].values():
+                del lane["times"]
+        return report
+
+    def _take(self, stem: str, **given: Any) -> Video:
+        """What U1 and U2 share: an id, an entry, and an appointment for the end of parsing."""
+        video = self._add(stem, library.PRIVATE, **given)
+        if self.options.early_k1:
+            self._tell(video.callback, "K1", callbacks.k1(video.video_no, library.UNPARSE))
+        if self.options.k1_parse_at_start:
+            self._tell(video.callback, "K1", callbacks.k1(video.video_no, library.PARSE))
+        self._parse_later(video)
+        return video
+
+    def _add(self, stem: str, where: str, **given: Any) -> Video:
+        video_no, created_ms = self._mint.video(ids.PRIVATE if where == library.PRIVATE else ids.PUBLIC)
+        video = Video(
+            video_no=video_no,
+            created_ms=created_ms,
+            library=where,
+            name=self._shape(stem, is_link="url" in given),
+            listed_from=time.monotonic() + self.options.list_lag,
+            **given,
+        )
+        self.library.add(video)
+        return video
+
+    def _parse_later(self, video: Video) -> None:
+        self.agenda.after(self.draw(self.options.parse), lambda: self._parsed(video))
+
+    def _parsed(self, video: Video) -> None:
+        """Parsing is over: the verdict shows, and the callbacks of contract E.1 leave."""
+        with self.library.lock:
+            if self.library.videos.get(video.video_no) is not video or video.deleted:
+                return
+            video.status = library.PARSE if video.verdict.cause is None else library.FAILED
+            tasks, video.awaited_by = video.awaited_by, []
+        if video.post is None:
+            if video.status == library.FAILED:
+                self._tell(video.callback, "K1", callbacks.k1(video.video_no, "FAIL"))
+            elif not self.options.k1_parse_at_start:
+                self._tell(video.callback, "K1", callbacks.k1(video.video_no, library.PARSE))
+        for task in tasks:
+            self._indexed(video, task)
+
+    def _downloaded(self, task: Task) -> None:
+        """A task's download is over: its posts have videos now, new ones or those they already had."""
+        new: list[Video] = []
+        with self.library.lock:
+            if task.task_id not in self.library.tasks:
+                return
+            for url in task.urls:
+                post = recognise(url)
+                if post is None or GONE.search(url):
+                    continue
+                video = self.library.of_post(task.library, task.unique_id, post)
+                if video is None:
+                    video = self._add_post(task, url, post)
+                    new.append(video)
+                if video.video_no not in task.video_nos:
+                    task.video_nos.append(video.video_no)
+                    if not video.parsed:
+                        video.awaited_by.append(task)
+            task.status = library.SUCCEEDED if task.video_nos else library.FAILED
+            ready = [self.library.videos[no] for no in task.video_nos if self.library.videos[no].parsed]
+        message = None
+        if self.options.k2_message:
+            message = "task finished" if task.video_nos else "no video could be downloaded"
+        self._tell(task.callback, "K2", callbacks.k2(task.task_id, task.status, message))
+        for video in ready:
+            self._indexed(video, task)
+        for video in new:
+            self._parse_later(video)
+
+    def _add_post(self, task: Task, url: str, post: Post) -> Video:
+        cause = "the post could not be processed" if BAD.search(url) else None
+        return self._add(
+            f"{post.platform} {post.post_id}",
+            task.library,
+            verdict=_unseen(url, cause),
+            unique_id=task.unique_id,
+            url=url,
+            post=post,
+            task_id=task.task_id,
+        )
+
+    def _indexed(self, video: Video, task: Task) -> None:
+        """K3 for each video that succeeds; for one that fails no callback is known (contract C.2 K3b)."""
+        if self.options.k3 and video.status == library.PARSE:
+            self._tell(task.callback, "K3", callbacks.k3(video.video_no, task.task_id))
+
+    def _tell(self, url: str | None, kind: str, body: dict[str, Any]) -> None:
+        if url:
+            self.outbox.post(Letter(kind, url, body))
+
+    def _shape(self, stem: str, is_link: bool) -> str:
+        """How names come back (contract E.3 44; B.3 L1 tells of mangled ones)."""
+        if self.options.name_shape == "hex":
+            return secrets.token_hex(16)
+        if self.options.name_shape == "mangled":
+            encoded = quote(unquote(stem) if is_link else stem, safe="")
+            return f"{secrets.token_hex(4)}_{encoded}_{time.time_ns() // 1_000_000}"
+        return stem
+
+
+def _stem(name: str) -> str:
+    stem, dot, _ = name.rpartition(".")
+    return stem if dot and stem else name
+
+
+def _unseen(url: str, cause: str | None) -> Verdict:
+    """A verdict on something never fetched; size and length are made up from the URL, always the same."""
+    digest = hashlib.sha256(url.encode()).digest()
+    size = 1_000_000 + int.from_bytes(digest[:4]) % 20_000_000
+    if cause is not None:
+        return Verdict(cause, size)
+    return Verdict(None, size, 5 + digest[4] % 115, 1280, 720, 25)
+
+
+def _report_video(video: Video) -> dict[str, Any]:
+    return {
+        "video_no": video.video_no,
+        "unique_id": video.unique_id,
+        "library": video.library,
+        "name": video.name,
+        "file_name": video.file_name,
+        "sha256": video.sha256,
+        "size": video.verdict.size,
+        "url": video.url,
+        "platform": video.post.platform if video.post else None,
+        "post_id": video.post.post_id if video.post else None,
+        "status": video.status,
+        "cause": video.cause,
+        "created_ms": video.created_ms,
+        "task_id": video.task_id,
+        "extras": video.extras,
+        "deleted": video.deleted,
+    }
+
+
+def _report_task(task: Task) -> dict[str, Any]:
+    return {
+        "task_id": task.task_id,
+        "unique_id": task.unique_id,
+        "library": task.library,
+        "urls": list(task.urls),
+        "status": task.status,
+        "video_nos": list(task.video_nos),
+        "created_ms": task.created_ms,
+    }

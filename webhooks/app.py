@@ -1,0 +1,66 @@
+"""``POST /webhooks/{door}/{token}``: check the token, keep the body, answer 200.
+
+A wrong token is a 404 like any unknown path. A body that is no JSON is kept all the same: the sender will not repeat it, and a person
+can look at it. Never 200 before the commit.
+"""
+
+import logging
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from ingest.database import Database, open_database
+from ingest.settings import read
+from ingest.tokens import DOORS, verify
+from webhooks.keeper import Keeper, NotKept
+from webhooks.settings import ReceiverSettings
+
+log = logging.getLogger(__name__)
+
+#: Callbacks have a few hundred bytes; a caption's text some thousand.
+_LARGEST = 256 * 1000
+#: The URL registered with the key carries one token for all.
+_ACCOUNT_DOOR = "account"
+
+
+def create_app(database: Database, secret: str) -> Flask:
+    app = Flask("webhooks")
+    app.config["MAX_CONTENT_LENGTH"] = _LARGEST
+    keeper = Keeper(database)
+
+    @app.post("/webhooks/<door>/<token>")
+    def receive(door: str, token: str) -> Response:
+        short_id = verify(secret, door, token) if door in (*DOORS, _ACCOUNT_DOOR) else None
+        if short_id is None:
+            return _answer(404, "not found")
+        body = request.get_data(cache=False)
+        try:
+            keeper.keep(door, None if door == _ACCOUNT_DOOR else short_id, body)
+        except NotKept as error:
+            log.error("A callback was answered 503: %s", error)
+            return _answer(503, "not kept, try again", {"Retry-After": "5"})
+        return _answer(200, "kept")
+
+    @app.get("/healthz")
+    def healthz() -> Response:
+        return _answer(200, "ok")
+
+    @app.errorhandler(HTTPException)
+    def plain(error: HTTPException) -> Response:
+        # One short body for every refusal: nothing to learn from, and no token echoed.
+        return _answer(error.code or 500, (error.name or "error").lower())
+
+    return app
+
+
+def _answer(status: int, text: str, headers: dict[str, str] | None = None) -> Response:
+    return Response(text + "\n", status=status, headers=headers, mimetype="text/plain")
+
+
+def from_environment() -> Flask:
+    """What the server loads in its worker process."""
+    from ingest.processes import die_with_parent
+
+    die_with_parent()
+    settings = read(ReceiverSettings)
+    return create_app(open_database(settings.database), settings.signing_secret)

@@ -1,0 +1,67 @@
+"""``python -m workers worker|beat``: what ``ingest worker`` and ``ingest beat`` become."""
+
+import argparse
+import logging
+import sys
+
+from setproctitle import setproctitle
+
+from ingest import nudge
+from ingest.settings import ConfigurationError, load
+from workers.app import create_app
+
+#: Turns wait for slots and uploads, so there are many; the rest is short.
+_THREADS = {nudge.SEND: 32, nudge.SETTLE: 6}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="ingest")
+    parts = parser.add_subparsers(dest="part", required=True)
+    worker = parts.add_parser("worker")
+    worker.add_argument("--queues", default=f"{nudge.SEND},{nudge.SETTLE}")
+    worker.add_argument("--threads", type=int, default=0)
+    parts.add_parser("beat")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for noisy in ("httpx", "celery.worker.strategy", "celery.app.trace", "celery.beat", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        settings = load()
+        settings.require_key()
+        app = create_app(settings)
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return 2
+    setproctitle(f"ingest {options.part}")
+    if options.part == "beat":
+        app.Beat(loglevel="INFO", scheduler_cls="celery.beat:Scheduler", quiet=True, working_directory=None).run()
+        return 0
+    queues = options.queues.split(",")
+    threads = options.threads or sum(_THREADS.get(queue, 4) for queue in queues)
+    # Celery's own process title would hide the name that people look for.
+    argv = [
+        "worker",
+        "--pool",
+        "threads",
+        "--concurrency",
+        str(threads),
+        "--queues",
+        options.queues,
+        "--loglevel",
+        "INFO",
+    ]
+    app.worker_main(
+        [
+            *argv,
+            "--without-gossip",
+            "--without-mingle",
+            "--without-heartbeat",
+            "--hostname",
+            f"{queues[0]}@%h",
+        ]
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""Ask Memories.ai something, under the limit of its lane; trouble of any kind means: not now."""
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from ingest import pauses
+from ingest.lanes import Lane
+from ingest.quota import NotSoon, QuotaUnavailable, SlotLost, Stopped
+from ingest.upstream.client import Gate, Upstream
+from ingest.upstream.errors import AccountTrouble, Refused, TooFast, Unavailable, Unsure
+from workers.context import Context, SlotGate
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: Connecting begins so long before the slot opens, seconds.
+_LEAD = 0.2
+_LONGEST_WAIT = 30.0
+
+
+class NotNow(Exception):
+    """No answer this time; the rows stay due and are asked about again."""
+
+
+def ask(context: Context, lane: Lane, question: Callable[[Upstream, Gate], T]) -> T:
+    """One question at the lane's next slot. Raises NotNow, whatever the reason."""
+    account = context.settings.account_for(lane)
+    if context.pause_of(lane) is not None:
+        raise NotNow("the lane is paused")
+    try:
+        with context.quota.line(account, lane, stop=context.stop) as place:
+            place.near(_LEAD, at_most=_LONGEST_WAIT)
+            return question(context.upstream(lane), SlotGate(place, context))
+    except TooFast as error:
+        closed = context.quota.close(account, lane)
+        log.info("Memories.ai says too fast on lane %s; it stays closed for %.0f s", lane, closed)
+        raise NotNow(str(error)) from error
+    except AccountTrouble as error:
+        with context.database.write() as session:
+            pauses.account_trouble(session, account, error)
+        raise NotNow(str(error)) from error
+    except Refused as error:
+        log.warning("Memories.ai refused a question on lane %s: %s", lane, error)
+        raise NotNow(str(error)) from error
+    except (Unavailable, Unsure, Stopped, NotSoon, SlotLost, QuotaUnavailable) as error:
+        log.info("No answer on lane %s: %s", lane, error)
+        raise NotNow(str(error)) from error

@@ -1,0 +1,176 @@
+"""What every task of a worker process shares: settings, database, slots, the vendor, the way to stop."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import redis
+from celery import Celery
+from kombu.exceptions import ChannelError, OperationalError
+from sqlalchemy.exc import SQLAlchemyError
+
+from ingest import broker, queries, store
+from ingest.clock import now_ms
+from ingest.database import Database, open_database
+from ingest.lanes import CAPTION_LANES, Lane
+from ingest.nudge import SEND, Nudger
+from ingest.quota import Place, Quota, QuotaUnavailable, Slot, SlotLost, connect
+from ingest.settings import Settings
+from ingest.upstream.client import Upstream
+
+log = logging.getLogger(__name__)
+
+#: Seconds a running request may go on after the order to stop.
+GRACE = 4.0
+
+
+class Context:
+    """Made once per worker process, closed at its end."""
+
+    def __init__(self, settings: Settings, celery: Celery) -> None:
+        self.settings = settings
+        self.timings = settings.timings
+        self.database: Database = open_database(settings.database)
+        self.redis: redis.Redis = connect(broker.redis_url(settings))
+        self.quota = Quota(self.redis, settings.limits)
+        self.secret = settings.signing_secret
+        self.celery = celery
+        self.nudger = Nudger(celery)
+        self.stop = threading.Event()
+        self._upstreams = {
+            False: Upstream(settings.api_url, settings.account.key, silence=self.timings.http),
+            True: Upstream(
+                settings.caption_url, settings.account_for(Lane.CAPTION_VIDEO).key, silence=self.timings.http
+            ),
+        }
+        self.renewer = Renewer(self.database, self.timings.lease)
+        #: The vendor was seen to ignore ``video_nos``: the list is swept instead.
+        self.filter_ignored = False
+
+    def upstream(self, lane: Lane) -> Upstream:
+        return self._upstreams[lane in CAPTION_LANES]
+
+    def pause_of(self, lane: Lane):
+        """The pause that keeps a lane from sending now, or None."""
+        with self.database.read() as session:
+            return queries.pause_of_lane(session, lane, self.settings.account_for(lane))
+
+    def waiting_turns(self) -> int:
+        """Turns that lie in the broker and nobody took yet."""
+        try:
+            with self.celery.pool.acquire(block=True, timeout=2) as connection:
+                return int(connection.default_channel.queue_declare(queue=SEND, passive=True).message_count)
+        except ChannelError:
+            return 0  # an empty list does not exist in Redis
+        except (OperationalError, OSError, redis.RedisError) as error:
+            raise QuotaUnavailable(f"the broker did not answer: {error}") from error
+
+    def order_stop(self) -> None:
+        """No turn begins any more; what runs gets ``GRACE`` seconds and is then cut. Returns at once."""
+        if not self.stop.is_set():
+            self.stop.set()
+            timer = threading.Timer(GRACE, self._cut)
+            timer.daemon = True
+            timer.start()
+
+    def _cut(self) -> None:
+        for upstream in self._upstreams.values():
+            upstream.cut()
+
+    def close(self) -> None:
+        self.stop.set()
+        self.renewer.close()
+        for upstream in self._upstreams.values():
+            upstream.close()
+        with suppress(SQLAlchemyError), self.database.write() as session:
+            store.heart_stops(session)
+        self.database.dispose()
+
+
+class Renewer:
+    """Keeps the leases of what this process is sending, in one statement each third of a lease.
+
+    Not tied to the bytes: a sender that waits for its answer moves none and is alive all the same; how long it may wait is
+    bounded by the ``http`` timing. A process that is killed or frozen renews nothing.
+    """
+
+    def __init__(self, database: Database, lease_seconds: float) -> None:
+        self._database = database
+        self._lease = lease_seconds
+        self._held: set[int] = set()
+        self._lock = threading.Lock()
+        self._end = threading.Event()
+        self._started_at = now_ms()
+        self._thread = threading.Thread(target=self._run, name="renewer", daemon=True)
+        self._thread.start()
+
+    @contextmanager
+    def holding(self, submission_id: int) -> Iterator[None]:
+        with self._lock:
+            self._held.add(submission_id)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held.discard(submission_id)
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                held = list(self._held)
+            try:
+                with self._database.write() as session:
+                    store.heartbeat(session, self._started_at)
+                    if held:
+                        store.renew(session, held, self._lease)
+            except SQLAlchemyError as error:
+                log.warning("Leases could not be renewed, trying again: %s", error)
+            if self._end.wait(self._lease / 3):
+                return
+
+    def close(self) -> None:
+        self._end.set()
+        self._thread.join(timeout=5)
+
+
+#: A slot that comes later than this is not waited for with a connection open, seconds.
+_SOON = 5.0
+_MOST_TRIES = 5
+
+
+class SlotGate:
+    """The gate of one request: its slot, and the fence of its lease."""
+
+    def __init__(self, place: Place, context: Context, submission_id: int | None = None) -> None:
+        self._place = place
+        self._context = context
+        self._submission_id = submission_id
+        self._slot: Slot | None = None
+        self.sent_at: int | None = None
+
+    def before_write(self) -> None:
+        for _ in range(_MOST_TRIES):
+            self._slot = self._place.take(at_most=_SOON)
+            if self._submission_id is not None:
+                with self._context.database.read() as session:
+                    if not store.holds_lease(session, self._submission_id):
+                        raise SlotLost("the lease ran out while waiting for the slot")
+            try:
+                self._slot.check()
+            except SlotLost:
+                self._place.give_back()
+                continue
+            self.sent_at = now_ms()
+            return
+        raise SlotLost(
+            "the machine is too busy: the slot's use-by passed each time before the request could be written"
+        )
+
+    def wrote(self) -> None:
+        try:
+            assert self._slot is not None
+            self._slot.stamp()
+        except QuotaUnavailable as error:
+            # The bytes are gone; an unstamped slot counts as sent at its use-by, which is safe.
+            log.warning("A sent request could not be stamped: %s", error)

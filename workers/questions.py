@@ -1,0 +1,271 @@
+"""Where do things stand? Items that Memories.ai has are asked about when due: hinted at, or by schedule with back-off.
+
+The cheapest question is asked: by id for a few, the list (200 a page) for many, the task for a scrape, the public detail for public
+videos. The list lags: absent or pending means ask again, never FAIL before the deadline.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from sqlmodel import Session
+
+from ingest import queries, store
+from ingest.candidates import created_ms
+from ingest.clock import now_ms
+from ingest.durations import say_duration
+from ingest.lanes import Lane
+from ingest.models import PUBLIC, Item, Submission
+from ingest.sources import posts
+from ingest.statuses import News, Stage, Status
+from ingest.upstream.client import LIST_PAGE
+from ingest.upstream.fields import Video, Word
+from workers.asking import NotNow, ask
+from workers.context import Context
+
+log = logging.getLogger(__name__)
+
+#: Up to so many ids one by one; more go to the list.
+_FEW = 3
+#: Whoever took items to ask about has so long, then others may, seconds.
+_HOLD = 60.0
+_GROWTH, _LONGEST = 1.5, 600.0
+#: After a hint the news is near: the list lags by seconds.
+_HINTED_FIRST = 2.0
+_LATE_QUESTIONS = 6
+
+
+def run(context: Context) -> None:
+    """Ask about everything that is due."""
+    while not context.stop.is_set():
+        with context.database.write() as session:
+            known = store.take_due(session, Status.UNPARSE, LIST_PAGE, _HOLD, has_video=True)
+            tasks = store.take_due(session, Status.UNPARSE, LIST_PAGE, _HOLD, has_video=False)
+            late = store.take_late(session, LIST_PAGE, _HOLD)
+        if not (known or tasks or late):
+            return
+        _about_videos(context, [item for item in known + late if item.video_no])
+        _about_tasks(context, [item for item in tasks + late if not item.video_no])
+
+
+def delay(context: Context, item: Item) -> float:
+    """Seconds until the next question about an item that there is no news of."""
+    scheduled = min(_LONGEST, context.timings.poll * _GROWTH**item.asked)
+    return min(scheduled, _HINTED_FIRST * 2.0**item.asked) if item.hinted_at else scheduled
+
+
+# Videos whose number is known
+
+
+def _about_videos(context: Context, items: Sequence[Item]) -> None:
+    by_place: dict[tuple[str, str], list[Item]] = defaultdict(list)
+    for item in items:
+        by_place[item.unique_id, item.library].append(item)
+    for (unique_id, library), group in by_place.items():
+        try:
+            found = _look_up(context, unique_id, library, group)
+        except NotNow:
+            put_off(context, group)
+            continue
+        with context.database.write() as session:
+            for item in group:
+                hear(context, session, item, found.get(item.video_no or ""))
+
+
+def _look_up(context: Context, unique_id: str, library: str, items: Sequence[Item]) -> dict[str, Video]:
+    numbers = [item.video_no for item in items if item.video_no]
+    if library == PUBLIC or len(numbers) <= _FEW:
+        answers = [_one(context, number, unique_id, library) for number in numbers]
+        return {video.video_no: video for video in answers if video}
+    if not context.filter_ignored:
+        listed = ask(context, Lane.LIST, lambda up, gate: up.list_videos(unique_id, 1, gate, numbers))
+        if {video.video_no for video in listed} <= set(numbers):
+            return {video.video_no: video for video in listed}
+        log.info("Memories.ai does not honour video_nos here; the list is swept instead")
+        context.filter_ignored = True
+    oldest = min((item.accepted_at or item.created_at for item in items), default=0)
+    return {video.video_no: video for video in sweep(context, unique_id, oldest, until=set(numbers))}
+
+
+def _one(context: Context, number: str, unique_id: str, library: str) -> Video | None:
+    if library == PUBLIC:
+        return ask(context, Lane.DETAIL, lambda up, gate: up.public_detail(number, gate))
+    return ask(context, Lane.DETAIL, lambda up, gate: up.metadata(number, unique_id, gate))
+
+
+def _page(context: Context, unique_id: str, page: int) -> list[Video]:
+    return ask(context, Lane.LIST, lambda up, gate: up.list_videos(unique_id, page, gate))
+
+
+def sweep(context: Context, unique_id: str, oldest_ms: int, until: set[str] | None = None) -> list[Video]:
+    """The list of a namespace, newest first, back to what is older than ``oldest_ms`` or until all of ``until`` were seen.
+
+    Pages shift while uploads run, so it is keyed by id and ends at an empty page, not at a count (contract B.3 L1).
+    """
+    seen: dict[str, Video] = {}
+    page = 1
+    while True:
+        listed = _page(context, unique_id, page)
+        seen.update({video.video_no: video for video in listed})
+        times = [created_ms(video) for video in listed]
+        past = bool(times) and all(made is not None and made < oldest_ms - _SWEEP_SLACK_MS for made in times)
+        if not listed or past or (until is not None and until <= seen.keys()):
+            return list(seen.values())
+        page += 1
+
+
+#: A page counts as too old only when all of it is older by this much: clocks differ, and the order is not promised.
+_SWEEP_SLACK_MS = 120_000
+
+
+# Posts whose task is known
+
+
+def _about_tasks(context: Context, items: Sequence[Item]) -> None:
+    by_submission: dict[int, list[Item]] = defaultdict(list)
+    for item in items:
+        if item.submission_id is not None:
+            by_submission[item.submission_id].append(item)
+    with context.database.read() as session:
+        submissions = queries.submissions(session, by_submission)
+    for submission_id, group in by_submission.items():
+        try:
+            look_at_task(context, submissions[submission_id], {item.id for item in group if item.id})
+        except NotNow:
+            put_off(context, group)
+
+
+def look_at_task(context: Context, submission: Submission, asked_about: set[int]) -> None:
+    """What a scrape has produced so far, matched to its items by platform and post id, never by order.
+
+    Items of ``asked_about`` that do not appear are asked about again, or expire.
+    """
+    assert submission.id is not None and submission.task_id is not None
+    task_id, unique_id = submission.task_id, submission.unique_id
+    videos = ask(context, Lane.TASK_STATUS, lambda up, gate: up.task_videos(task_id, unique_id, gate))
+    with context.database.read() as session:
+        items = queries.items_by_id(session, submission.item_ids)
+    by_post = {(item.platform, item.post_id): item for item in items}
+    by_number = {item.video_no: item for item in items if item.video_no}
+    matched: dict[int, Video] = {}
+    unmatched = []
+    for video in videos:
+        item = by_number.get(video.video_no) or by_post.get(_post_of(context, submission, video))
+        if item is None or item.id is None:
+            unmatched.append(video.video_no)
+        else:
+            matched[item.id] = video
+    with context.database.write() as session:
+        if unmatched:
+            store.note_unmatched(session, submission.id, unmatched)
+        for item in items:
+            assert item.id is not None
+            if item.id in matched:
+                _hear_of_post(context, session, item, matched[item.id], submission)
+            elif item.id in asked_about:
+                _hear_nothing_of_post(context, session, item, submission)
+
+
+def _post_of(context: Context, submission: Submission, video: Video) -> tuple[str | None, str | None]:
+    """Platform and post id of a video; where the task gave ids only, its detail says where it came from."""
+    url = video.url
+    if url is None:
+        if submission.library == PUBLIC:
+            detail = ask(context, Lane.DETAIL, lambda up, gate: up.public_detail(video.video_no, gate))
+        else:
+            detail = ask(
+                context,
+                Lane.DETAIL,
+                lambda up, gate: up.private_details(video.video_no, submission.unique_id, gate),
+            )
+        url = detail.url if detail else None
+    post = posts.recognise(url) if url else None
+    return (post.platform, post.post_id) if isinstance(post, posts.Post) else (None, None)
+
+
+def _hear_of_post(context: Context, session: Session, item: Item, video: Video, submission: Submission) -> None:
+    assert item.id is not None
+    if item.video_no not in (None, video.video_no):
+        store.note_second_video(session, item.id, video.video_no)
+        return
+    if item.status != Status.UNPARSE and video.word is Word.PENDING:
+        values = {
+            "video_no": video.video_no,
+            "task_id": submission.task_id,
+            "accepted_at": now_ms(),
+            "due_at": now_ms(),
+        }
+        store.tell(session, item.id, News.IDENTIFIED, submission_id=submission.id, values=values)
+        return
+    store.found_video(session, item.id, video.video_no)
+    item.video_no = video.video_no
+    hear(context, session, item, video)
+
+
+def _hear_nothing_of_post(context: Context, session: Session, item: Item, submission: Submission) -> None:
+    assert item.id is not None
+    since = item.accepted_at or item.updated_at
+    if submission.hinted_task_state == Word.BROKEN and item.status == Status.UNPARSE:
+        values = {
+            "error_code": "task_failed",
+            "error": "Memories.ai reports that the scrape failed, and the post is not in it",
+        }
+        store.tell(session, item.id, News.BROKEN, submission_id=submission.id, values=values)
+    elif _passed(since, context.timings.scrape):
+        said = f"the post did not appear within {say_duration(context.timings.scrape)} (task {submission.task_id})"
+        values = {"error_code": "never_appeared", "error": said}
+        if not store.tell(session, item.id, News.EXPIRED, submission_id=submission.id, values=values):
+            store.no_late_news(session, [item.id])
+    else:
+        store.ask_again(session, {item.id: delay(context, item)})
+
+
+# What an answer means for an item
+
+
+def hear(context: Context, session: Session, item: Item, video: Video | None) -> None:
+    """A confirmed state of an item's video; None where the list does not have it (yet)."""
+    assert item.id is not None
+    values: dict[str, Any] = {"video_no": item.video_no}
+    if video is not None and video.word is Word.READY:
+        store.tell(session, item.id, News.READY, submission_id=item.submission_id, values=values)
+    elif video is not None and video.word is Word.BROKEN:
+        cause = video.cause or "no cause was given"
+        values |= {"error_code": "not_indexed", "error": f"Memories.ai could not index it: {cause}"}
+        store.tell(session, item.id, News.BROKEN, submission_id=item.submission_id, values=values)
+    elif item.stage == Stage.EXPIRED:
+        _still_late(context, session, item)
+    elif _passed(item.accepted_at or item.updated_at, context.timings.parse):
+        where = "it is not in the list" if video is None else f"its status is {video.raw_status}"
+        said = f"{item.video_no} was not ready within {say_duration(context.timings.parse)}; {where}"
+        store.tell(
+            session,
+            item.id,
+            News.EXPIRED,
+            submission_id=item.submission_id,
+            values={"error_code": "not_ready", "error": said},
+        )
+    else:
+        store.ask_again(session, {item.id: delay(context, item)})
+
+
+def _still_late(context: Context, session: Session, item: Item) -> None:
+    assert item.id is not None
+    if item.asked >= _LATE_QUESTIONS:
+        store.no_late_news(session, [item.id])
+    else:
+        store.ask_again(session, {item.id: delay(context, item)})
+
+
+def put_off(context: Context, items: Sequence[Item]) -> None:
+    """No answer: due again soon. The question was not asked, so it is not counted."""
+    with context.database.write() as session:
+        store.put_off(session, [item.id for item in items if item.id], _AFTER_TROUBLE)
+
+
+_AFTER_TROUBLE = 2.0
+
+
+def _passed(since_ms: int, seconds: float) -> bool:
+    return now_ms() > since_ms + seconds * 1000

@@ -1,0 +1,23 @@
+"""Every periodic job, in one list, with its reason. Any number of beats may run: each job takes rows by compare-and-set."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from workers import inbox, questions, sweep, unsure
+from workers.context import Context
+
+
+@dataclass(frozen=True, slots=True)
+class Periodic:
+    name: str
+    run: Callable[[Context], None]
+    every: float  # seconds
+    reason: str
+
+
+PERIODIC = (
+    Periodic("workers.sweep", sweep.run, 1.0, "a lost nudge costs a second, a dead sender its lease"),
+    Periodic("workers.inbox", inbox.run, 1.0, "callbacks are kept raw by the receiver and applied here in batches"),
+    Periodic("workers.questions", questions.run, 1.0, "hints and due dates become answers"),
+    Periodic("workers.unsure", unsure.run, 1.0, "lost answers are settled by asking"),
+)

@@ -1,0 +1,235 @@
+"""A lane's turn: get in line, claim when the slot is about to open, send at the slot, record.
+
+Several turns of one lane run at once, because an upload may take minutes while a slot comes each second; a turn that was granted its
+slot nudges the next one.
+"""
+
+import logging
+from math import ceil
+from pathlib import Path
+
+from ingest import content, pauses, queries, store
+from ingest.candidates import sent_name
+from ingest.clock import now_ms
+from ingest.lanes import Lane
+from ingest.models import Item
+from ingest.quota import NotSoon, Place, QuotaUnavailable, SlotLost, Stopped
+from ingest.sources.found import Kind
+from ingest.statuses import News
+from ingest.store import Claimed
+from ingest.tokens import callback_url
+from ingest.upstream.client import CALLBACK_LIMIT, FileBody
+from ingest.upstream.errors import AccountTrouble, Refused, TooFast, Unavailable, Unsure
+from workers.context import Context, SlotGate
+
+log = logging.getLogger(__name__)
+
+#: Claiming, writing down and connecting begin so long before the slot opens, seconds.
+LEAD = 0.3
+#: A turn does not hold a thread for a slot that is further off; the sweep comes back to it, seconds.
+_LONGEST_WAIT = 20.0
+_MOST_TURNS = 8
+#: Items that turn out unfit are passed over within one turn, but not without end.
+_MOST_UNFIT = 20
+
+
+def wanted_turns(interval: float) -> int:
+    """How many turns of a lane may usefully stand in line: the lead time must not cost slots."""
+    return min(_MOST_TURNS, 1 + ceil(LEAD / interval)) if interval > 0 else _MOST_TURNS
+
+
+def turn(context: Context, lane: Lane) -> None:
+    """One turn. Ends early, and harmlessly, when there is nothing to do or no slot to be had."""
+    if context.stop.is_set() or context.pause_of(lane) is not None:
+        return
+    account = context.settings.account_for(lane)
+    limit = context.settings.limits[lane]
+    try:
+        if limit and context.quota.waiting(account, lane) >= wanted_turns(limit.interval):
+            return
+        with context.quota.line(account, lane, stop=context.stop) as place:
+            place.near(LEAD, at_most=_LONGEST_WAIT)
+            prepared = _prepare(context, lane)
+            if prepared is not None:
+                _send(context, lane, prepared, place)
+    except (Stopped, NotSoon):
+        return
+    except QuotaUnavailable as error:
+        log.warning("No call is made on lane %s: %s", lane, error)
+
+
+def _prepare(context: Context, lane: Lane) -> Claimed | None:
+    """Claim until something fit to be sent is in hand."""
+    for _ in range(_MOST_UNFIT):
+        with context.database.write() as session:
+            held = queries.paused_jobs(session)
+            account = context.settings.account_for(lane).fingerprint
+            claimed = store.claim(session, lane, account, context.timings.lease, held)
+        if claimed is None or claimed.items[0].kind != Kind.FILE or _fit(context, claimed):
+            return claimed
+    return None
+
+
+def _fit(context: Context, claimed: Claimed) -> bool:
+    """Look at the file right before it is sent; False when its item ended here."""
+    item = claimed.items[0]
+    assert item.id is not None and claimed.submission.id is not None
+    path = Path(item.source)
+    with context.renewer.holding(claimed.submission.id):
+        try:
+            fitness = content.check_file(path)
+            twin = _twin_by_content(context, item, fitness)
+        except content.Unfit as error:
+            _end_unsent(context, claimed, News.UNFIT, error_code=error.code, error=str(error))
+            return False
+        except OSError as error:
+            _end_unsent(
+                context,
+                claimed,
+                News.UNFIT,
+                error_code="unreadable",
+                error=f"{path} cannot be read: {error.strerror}",
+            )
+            return False
+    if twin is not None:
+        number, source = twin
+        message = f"the same as item {number} ({source}); not sent again"
+        _end_unsent(context, claimed, News.DUPLICATE, error_code="duplicate", error=message, twin_id=number)
+        return False
+    if fitness.warning:
+        with context.database.write() as session:
+            store.warn(session, item.id, fitness.warning)
+    return True
+
+
+def _twin_by_content(context: Context, item: Item, fitness: content.Fitness) -> tuple[int, str] | None:
+    """Hash where size says that it could matter: another live item of the namespace has as many bytes."""
+    assert item.id is not None
+    with context.database.read() as session:
+        others = queries.same_size(session, item.unique_id, item.library, [fitness.size], but=item.id)
+    if not others:
+        return None
+    for other in others:
+        content.learn_of(context.database, other)
+    sha256 = content.hash_file(Path(item.source))
+    with context.database.write() as session:
+        return store.learn_content(session, item.id, sha256, fitness.size, fitness.mtime_ns)
+
+
+def _end_unsent(context: Context, claimed: Claimed, news: News, **values: object) -> None:
+    submission_id = claimed.submission.id
+    assert submission_id is not None
+    with context.database.write() as session:
+        if store.close_submission(session, submission_id, "released", ended_at=now_ms(), message=str(values["error"])):
+            for item_id in claimed.fences:
+                store.tell(session, item_id, news, submission_id=submission_id, values=values)
+
+
+def _send(context: Context, lane: Lane, claimed: Claimed, place: Place) -> None:
+    submission_id = claimed.submission.id
+    assert submission_id is not None
+    gate = _TurnGate(place, context, submission_id, lane)
+    with context.renewer.holding(submission_id):
+        try:
+            _call(context, lane, claimed, gate)
+        except Refused as error:
+            with context.database.write() as session:
+                store.refused(session, claimed, error.code, error.message, gate.sent_at)
+                pauses.passed(session, lane)
+        except TooFast as error:
+            closed = context.quota.close(context.settings.account_for(lane), lane)
+            log.info("Memories.ai says too fast on lane %s; it stays closed for %.0f s", lane, closed)
+            _release(context, claimed, f"{error.code}: too fast", code=error.code)
+        except AccountTrouble as error:
+            with context.database.write() as session:
+                pauses.account_trouble(session, context.settings.account_for(lane), error)
+            _release(context, claimed, f"{error.code}: {error.message}", code=error.code)
+        except Unavailable as error:
+            if context.stop.is_set():
+                _release(context, claimed, "the service stopped before it was sent")
+                return
+            with context.database.write() as session:
+                pauses.unreachable(session, lane, error)
+            _release(context, claimed, error.message, code=error.code)
+        except Unsure as error:
+            detail = "the service stopped while it was sent" if context.stop.is_set() else error.message
+            with context.database.write() as session:
+                store.lost(
+                    session,
+                    submission_id,
+                    claimed.fences,
+                    detail,
+                    ended_at=now_ms(),
+                    sent_at=gate.sent_at,
+                    code=error.code,
+                )
+        except (Stopped, NotSoon, SlotLost, QuotaUnavailable) as error:
+            _release(context, claimed, str(error) or "the service stopped before it was sent")
+        except OSError as error:  # the file, not the wire: httpx wraps that
+            _end_file(context, claimed, gate, error)
+
+
+def _end_file(context: Context, claimed: Claimed, gate: "_TurnGate", error: OSError) -> None:
+    """The file could not be read. Before the request left this is its end; in the middle of it, half a body is no upload."""
+    source = claimed.items[0].source
+    message = f"{source} cannot be read: {error.strerror}"
+    if gate.sent_at is None:
+        _end_unsent(context, claimed, News.UNFIT, error_code="unreadable", error=message)
+        return
+    assert claimed.submission.id is not None
+    with context.database.write() as session:
+        store.lost(session, claimed.submission.id, claimed.fences, message, ended_at=now_ms(), sent_at=gate.sent_at)
+
+
+def _release(context: Context, claimed: Claimed, detail: str, code: str | None = None) -> None:
+    with context.database.write() as session:
+        store.released(session, claimed, detail, code=code)
+
+
+def _call(context: Context, lane: Lane, claimed: Claimed, gate: "_TurnGate") -> None:
+    """Send the submission and record what it was given: a video_no, or a task id."""
+    submission, first = claimed.submission, claimed.items[0]
+    upstream, video_no, task_id, body = context.upstream(lane), None, None, None
+    callback = _callback(context, submission.operation, submission.short_id)
+    if first.kind == Kind.FILE:
+        path = Path(first.source)
+        name = sent_name(path.name, submission.short_id if context.settings.name_ids else None)
+        with FileBody(path, name, content.content_type(path)) as body:
+            video_no = upstream.upload(body, submission.unique_id, callback, {}, gate)
+    elif first.kind == Kind.LINK:
+        video_no = upstream.upload_url(first.source, submission.unique_id, callback, {}, gate)
+    else:
+        urls = [item.source for item in claimed.items if item.id in claimed.fences]
+        task_id = upstream.scraper_url(
+            urls, submission.unique_id, callback, first.quality, submission.library == "public", gate
+        )
+    with context.database.write() as session:
+        due_at = now_ms() + round(pauses.first_question(context.settings) * 1000)
+        store.accepted(session, claimed, video_no=video_no, task_id=task_id, sent_at=gate.sent_at, due_at=due_at)
+        if body is not None and body.sha256 and first.id is not None:
+            store.learn_content(session, first.id, body.sha256, body.path.stat().st_size, None)
+        pauses.passed(session, lane)
+
+
+def _callback(context: Context, operation: str, short_id: str) -> str | None:
+    door = "scraper" if operation.startswith("scraper") else "upload"
+    url = callback_url(context.settings.public_url, context.secret, door, short_id)
+    if url and len(url) > CALLBACK_LIMIT:
+        log.error(
+            "INGEST_PUBLIC_URL is too long: the callback address has %d characters, Memories.ai keeps 299",
+            len(url),
+        )
+        return None
+    return url
+
+
+class _TurnGate(SlotGate):
+    """As every gate, and it wakes the next turn once its own slot is used."""
+
+    def __init__(self, place: Place, context: Context, submission_id: int, lane: Lane) -> None:
+        super().__init__(place, context, submission_id)
+        self._lane = lane
+
+    def wrote(self) -> None:
+        super().wrote()
+        self._context.nudger.turn(self._lane)

@@ -1,0 +1,171 @@
+"""Items whose answer was lost: adopt the video they became, or prove that there is none and send again. Never blindly twice."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+
+from sqlmodel import Session
+
+from ingest import queries, store
+from ingest.candidates import Absent, Adopt, Ambiguous, Finding, Unsettled, settle, short_ids_in
+from ingest.clock import now_ms
+from ingest.durations import say_duration
+from ingest.lanes import Lane
+from ingest.models import Item, Submission
+from ingest.statuses import News, Status
+from ingest.upstream.fields import Word
+from workers.asking import NotNow, ask
+from workers.context import Context
+from workers.questions import delay, hear, look_at_task, put_off, sweep
+
+log = logging.getLogger(__name__)
+
+_HOLD = 120.0
+_AT_ONCE = 500
+#: The first look comes so soon after the loss, seconds; later ones back off.
+_FIRST = 2.0
+
+
+def run(context: Context) -> None:
+    """Settle what is due, namespace by namespace."""
+    with context.database.write() as session:
+        uploads = store.take_due(session, Status.UNSURE, _AT_ONCE, _HOLD, lane=Lane.UPLOAD)
+        scrapes = store.take_due(session, Status.UNSURE, _AT_ONCE, _HOLD, lane=Lane.SCRAPE)
+    by_namespace: dict[str, list[Item]] = defaultdict(list)
+    for item in uploads:
+        by_namespace[item.unique_id].append(item)
+    for unique_id, items in by_namespace.items():
+        try:
+            _settle_uploads(context, unique_id, items)
+        except NotNow:
+            put_off(context, items)
+    _settle_scrapes(context, scrapes)
+
+
+# Posts
+
+
+def _settle_scrapes(context: Context, items: Sequence[Item]) -> None:
+    """A repeated scrape is free (contract B.2 U3): look at the task if a callback named it, then send again what it does not hold."""
+    by_submission: dict[int, list[Item]] = defaultdict(list)
+    for item in items:
+        if item.submission_id is not None:
+            by_submission[item.submission_id].append(item)
+    with context.database.read() as session:
+        submissions = queries.submissions(session, by_submission)
+    for submission_id, group in by_submission.items():
+        try:
+            if submissions[submission_id].task_id:
+                look_at_task(context, submissions[submission_id], set())
+        except NotNow:
+            put_off(context, group)
+            continue
+        with context.database.write() as session:
+            for item in group:
+                _send_again(context, session, item, "a repeated scrape is free")
+
+
+# Files and links
+
+
+def _settle_uploads(context: Context, unique_id: str, items: Sequence[Item]) -> None:
+    with context.database.read() as session:
+        submissions = queries.submissions(session, {item.submission_id for item in items if item.submission_id})
+    left = [item for item in items if not _confirm_hint(context, item, submissions)]
+    if left:
+        _sweep_for(context, unique_id, left)
+
+
+def _confirm_hint(context: Context, item: Item, submissions: dict[int, Submission]) -> bool:
+    """A callback with the submission's token named a video: it is this item's when the vendor confirms the id."""
+    number = submissions[item.submission_id or 0].hinted_video_no
+    if number is None:
+        return False
+    video = ask(context, Lane.DETAIL, lambda up, gate: up.metadata(number, item.unique_id, gate))
+    if video is None:
+        return False  # the list lags; the sweep below looks as well, and asks again
+    with context.database.write() as session:
+        _identify(session, item, number)
+        item.video_no = number
+        if video.word is not Word.PENDING:
+            hear(context, session, item, video)
+    return True
+
+
+def _sweep_for(context: Context, unique_id: str, items: Sequence[Item]) -> None:
+    """One complete sweep of the namespace, and what it says about each of the items."""
+    started = now_ms()
+    with context.database.read() as session:
+        unsettled = [_unsettled(context, one) for one in queries.unsettled_submissions(session, unique_id)]
+    videos = sweep(context, unique_id, min(one.since_ms for one in unsettled)) if unsettled else []
+    with context.database.write() as session:
+        # Read after the sweep: what was answered meanwhile is owned now.
+        owned = queries.owned(session, [video.video_no for video in videos])
+        others = queries.settled_short_ids(session, short_ids_in(videos)) - {one.short_id for one in unsettled}
+        under_way = [_unsettled(context, one) for one in queries.open_submissions(session, unique_id)]
+        findings = settle(unsettled, videos, owned, others, under_way)
+        submissions = queries.submissions(session, {item.submission_id for item in items if item.submission_id})
+        for item in items:
+            finding = findings.get(item.submission_id or 0)
+            if finding is not None:
+                _conclude(context, session, item, submissions[item.submission_id or 0], finding, started)
+
+
+def _unsettled(context: Context, one: Submission) -> Unsettled:
+    assert one.id is not None
+    # Without the moment of sending (its sender died), the moment it was written down is the earliest.
+    ended = one.ended_at or now_ms()
+    return Unsettled(
+        submission_id=one.id,
+        short_id=one.short_id,
+        since_ms=one.sent_at or one.created_at,
+        until_ms=min(now_ms(), ended + round(context.timings.unsure * 1000)),
+        size=one.size,
+        name_hint=one.name_hint,
+    )
+
+
+def _conclude(
+    context: Context, session: Session, item: Item, submission: Submission, finding: Finding, started: int
+) -> None:
+    assert item.id is not None and submission.id is not None
+    ended = submission.ended_at or submission.lease_until
+    proof_at = ended + round(context.timings.unsure * 1000)
+    match finding:
+        case Adopt(number, also):
+            _identify(session, item, number)
+            for second in also:
+                store.note_second_video(session, item.id, second)
+        case Absent() if submission.absences >= 1 and started >= proof_at:
+            _send_again(context, session, item, "two complete sweeps of the list show that it never arrived")
+        case Absent():
+            soon = max(_FIRST, min(delay(context, item), (proof_at - now_ms()) / 1000 + 0.1))
+            store.sweep_found_nothing(session, submission.id, started, soon)
+        case Ambiguous(numbers):
+            if now_ms() > ended + context.timings.parse * 1000:
+                said = (
+                    f"no answer came, and for {say_duration(context.timings.parse)} it could not be told which of these videos "
+                    f"it is: {', '.join(numbers[:10])}"
+                )
+                values = {"error_code": "ambiguous", "error": said}
+                store.tell(session, item.id, News.EXPIRED, submission_id=submission.id, values=values)
+            else:
+                store.ask_again(session, {item.id: delay(context, item)})
+
+
+def _identify(session: Session, item: Item, video_no: str) -> None:
+    assert item.id is not None
+    values = {"video_no": video_no, "accepted_at": now_ms(), "due_at": now_ms(), "asked": 0}
+    store.tell(session, item.id, News.IDENTIFIED, submission_id=item.submission_id, values=values)
+
+
+def _send_again(context: Context, session: Session, item: Item, why: str) -> None:
+    assert item.id is not None
+    if item.attempts >= store.MOST_ATTEMPTS:
+        said = f"it was sent {item.attempts} times and never arrived"
+        values = {"error_code": "never_arrived", "error": said}
+        store.tell(session, item.id, News.EXPIRED, submission_id=item.submission_id, values=values)
+        return
+    # Each attempt waits a little longer than the one before.
+    values_again = {"due_at": now_ms() + round(2.0**item.attempts * 500), "asked": 0}
+    store.tell(session, item.id, News.ABSENT, detail=why, submission_id=item.submission_id, values=values_again)
