@@ -7,6 +7,7 @@ size, exclude it.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -66,11 +67,14 @@ def settle(
     ``under_way``: submissions being sent now, whose video may be in the list before its answer is in our rows.
     """
     free = [video for video in videos if video.video_no not in owned]
-    carried = {one.short_id: [v for v in free if _carries(v, one.short_id)] for one in unsettled}
-    taken = {video.video_no for found in carried.values() for video in found}
-    taken |= {v.video_no for v in free if any(_carries(v, other) for other in other_short_ids)}
-    left = [video for video in free if video.video_no not in taken]
-    return {one.submission_id: _find(one, carried[one.short_id], [*unsettled, *under_way], left) for one in unsettled}
+    all_open = [*unsettled, *under_way]
+    known = {one.short_id for one in all_open} | set(other_short_ids)
+    carried: dict[str, list[Video]] = defaultdict(list)
+    left: list[Video] = []
+    for video in free:
+        short_id = _carried(video, known)
+        (left if short_id is None else carried[short_id]).append(video)
+    return {one.submission_id: _find(one, carried[one.short_id], all_open, left) for one in unsettled}
 
 
 def _find(one: Unsettled, carried: Sequence[Video], all_open: Sequence[Unsettled], left: Sequence[Video]) -> Finding:
@@ -106,8 +110,10 @@ def _could_be(one: Unsettled, video: Video) -> bool:
     return not (one.size and video.size and one.size != video.size)  # sizes come late: an unknown one does not exclude
 
 
-def _carries(video: Video, short_id: str) -> bool:
-    return any(short_id in name for name in decoded_names(video.name))
+def _carried(video: Video, known: Collection[str]) -> str | None:
+    """The short id in a name: the last one, as a file that was downloaded and imported again still has its old one in front."""
+    here = [one for one in short_ids_in([video]) if one in known]
+    return max(here, key=lambda one: max(name.rfind(one) for name in decoded_names(video.name)), default=None)
 
 
 def _hints(video: Video, hint: str) -> bool:
@@ -123,7 +129,7 @@ def short_ids_in(videos: Iterable[Video]) -> set[str]:
     return {run[start : start + 10] for run in runs for start in range(len(run) - 9)}
 
 
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\\"]")
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\\"\ud800-\udfff]")
 _LONGEST_STEM = 120
 
 

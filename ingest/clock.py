@@ -21,6 +21,6 @@ def iso(ms: int | None) -> str | None:
 def minted_ms(video_no: str) -> int | None:
     """When an id was made, read from the id itself; None where it holds no snowflake."""
     digits = video_no[2:].lstrip("-") if video_no[:2] in ("VI", "PI") else ""
-    if len(digits) != 18 or not digits.isdigit():
+    if len(digits) != 18 or not (digits.isascii() and digits.isdigit()):
         return None
     return (int(digits) >> 22) + _SNOWFLAKE_EPOCH_MS

@@ -77,7 +77,8 @@ def _probe(path: Path) -> str | None:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise Unfit("no_video", f"{path} holds no video stream")
-            codec = container.streams.video[0].codec_context.codec.canonical_name
+            context = container.streams.video[0].codec_context  # None for a codec that FFmpeg has never heard of
+            codec = context.codec.canonical_name if context else "unknown"
     except PermissionError:
         raise Unfit("unreadable", f"{path} cannot be read: permission denied") from None
     except (av.error.FFmpegError, UnicodeDecodeError) as error:

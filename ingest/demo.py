@@ -56,7 +56,9 @@ def run(say: Say, *, keep: bool = False) -> int:
         library = make_library(home / "library")
         manifest = home / "links and posts.txt"
         manifest.write_text("# one source a line\n" + "\n".join((*_LINKS, *_POSTS)) + "\n")
-        say(f"made a sample library of {len(list(library.iterdir()))} files, {len(_LINKS)} links and {len(_POSTS)} posts")
+        say(
+            f"made a sample library of {len(list(library.iterdir()))} files, {len(_LINKS)} links and {len(_POSTS)} posts"
+        )
         ports = (free_port(), free_port())
         with _sandbox(home) as vendor:
             say(f"sandbox of Memories.ai: {vendor} ({_LIMITS})")
@@ -178,6 +180,7 @@ def _report(home: Path, vendor: str, say: Say) -> int:
     with database.read() as session:
         found = list(queries.items(session))
     show.items_table(found, more=False)
+    sys.stdout.flush()
     wrong = [item for item in found if not _agrees(item, truth)]
     for item in wrong:
         say(f"item {item.id} ({item.source}) is {item.status}, but the sandbox says otherwise")
@@ -206,4 +209,3 @@ def _agrees(item: Item, truth: Any) -> bool:
     if item.status == Status.FAIL and item.stage == "upstream":
         return video is not None and video["status"] == "FAILED"
     return item.status in (Status.FAIL, Status.SKIPPED) and video is None
-

@@ -36,8 +36,9 @@ def _kept(home: Path, name: str) -> str:
     """A random text in a file for its owner alone. Two first starts at once agree on one."""
     path = make_private(home) / name
     if not path.exists():
-        draft = home / f"{name}.{os.getpid()}"
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        # Not the process number alone: containers that share the folder have the same ones.
+        draft = home / f"{name}.{os.getpid()}.{secrets.token_hex(4)}"
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_urlsafe(32))
         # A link fails if the other start was faster, and never leaves half a secret.

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import IO
 
+from ingest.home import make_private
+
 _PR_SET_PDEATHSIG = 1
 _READY_FILE = "INGEST_READY_FILE"
 
@@ -81,3 +83,8 @@ class Claim:
 
     def holder(self) -> str:
         return self._path.read_text().strip() or "unknown"
+
+
+def claim_of(home: Path) -> Claim:
+    """Held by the ``up`` of this home from before its first child starts."""
+    return Claim(make_private(home) / "up.lock")

@@ -27,7 +27,7 @@ def serve(target: str, name: str, host: str, port: int, variable: str) -> int:
         workers=1,
         blocking_threads=_THREADS,
         backlog=1024,
-        log_level=LogLevels.warning,
+        log_level=LogLevels.error,
         log_access=False,  # callback tokens are in the addresses
         process_name=name,
         workers_kill_timeout=3,

@@ -4,9 +4,11 @@ The receiver, which may face the internet, reads only :class:`StateSettings` (th
 """
 
 import hashlib
+import re
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -113,11 +115,22 @@ class Settings(StateSettings):
     console_host: str = Field("127.0.0.1", validation_alias="INGEST_CONSOLE_HOST")
     console_port: int = Field(8001, validation_alias="INGEST_CONSOLE_PORT", ge=0, le=65535)
 
+    @field_validator("api_key", "caption_api_key")
+    @classmethod
+    def _header(cls, key: SecretStr) -> SecretStr:
+        """A key travels in a header: what cannot stand there would fail at each request, and not say why."""
+        text = key.get_secret_value().strip()
+        if not re.fullmatch(r"[!-~]*", text):
+            raise ValueError("a key is one word of plain ASCII; this one holds a blank or another character")
+        return SecretStr(text)
+
     @field_validator("api_url", "caption_url", "public_url")
     @classmethod
     def _http(cls, url: str) -> str:
         if url and not url.startswith(("http://", "https://")):
             raise ValueError(f"'{url}' must start with http:// or https://")
+        if url and not urlsplit(url).hostname:
+            raise ValueError(f"'{url}' names no host")
         return url.rstrip("/")
 
     @field_validator("limits_text")

@@ -115,10 +115,10 @@ TABLE: Mapping[tuple[Status, News], Verdict | None] = MappingProxyType(
 )
 
 
-def decide(status: Status, news: News, stage: Stage | None = None) -> Verdict | None:
-    """What ``news`` makes of an item at ``status`` (``stage`` matters for FAIL alone); None: it stays."""
+def decide(status: Status, news: News, stage: Stage | str | None = None) -> Verdict | None:
+    """What ``news`` makes of an item at ``status`` (``stage``, as the row has it, matters for FAIL alone); None: it stays."""
     verdict = TABLE[status, news]
-    if verdict is None or (verdict.only_if_expired and stage is not Stage.EXPIRED):
+    if verdict is None or (verdict.only_if_expired and stage != Stage.EXPIRED):
         return STAY
     return verdict
 

@@ -23,7 +23,7 @@ from ingest import broker
 from ingest.database import migrate
 from ingest.home import make_private
 from ingest.nudge import SEND, SETTLE
-from ingest.processes import Claim, die_with_parent, port_is_free, with_ready_file
+from ingest.processes import claim_of, die_with_parent, port_is_free, with_ready_file
 from ingest.settings import ConfigurationError, Settings
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,8 @@ _STOP_SECONDS = 7.0
 _START_SECONDS = 90.0
 _LOG_LIMIT = 10 << 20
 _CONFIGURATION_EXIT = 2
+#: The embedded broker complains about a kernel setting that matters to servers with gigabytes of keys; ours has kilobytes.
+_HARMLESS = ("Memory overcommit must be enabled",)
 _URGENT = (" WARNING ", " ERROR ", " CRITICAL ", "[WARN", "[ERROR", "Traceback ")
 
 
@@ -54,11 +56,6 @@ class Part:
 
 class StartFailed(Exception):
     """A part did not come up; what it said last."""
-
-
-def claim_of(home: Path) -> Claim:
-    """Held by the `up` of this home from before its first child starts."""
-    return Claim(make_private(home) / "up.lock")
 
 
 class Supervisor:
@@ -169,7 +166,7 @@ class Supervisor:
                 text = line.decode("utf-8", "replace").rstrip()
                 if text.strip():
                     part.last_words = text
-                if any(mark in text for mark in _URGENT) and not self._stop.is_set():
+                if _is_urgent(text) and not self._stop.is_set():
                     self._say(f"[{part.name}] {text}")
 
     def _await(self, parts: list[Part], seconds: float) -> None:
@@ -240,6 +237,10 @@ def _await_end(parts: list[Part], deadline: float) -> None:
             continue
         finally:
             part.process.wait()
+
+
+def _is_urgent(line: str) -> bool:
+    return any(mark in line for mark in _URGENT) and not any(words in line for words in _HARMLESS)
 
 
 def _said_ready(part: Part) -> bool:

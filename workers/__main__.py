@@ -2,8 +2,13 @@
 
 import argparse
 import logging
+import os
 import sys
 
+# Celery's own process titles would hide the name that people look for; it asks before its first import.
+os.environ["NOSETPS"] = "1"
+
+from celery.apps.beat import Beat
 from setproctitle import setproctitle
 
 from ingest import nudge
@@ -12,6 +17,11 @@ from workers.app import create_app
 
 #: Turns wait for slots and uploads, so there are many; the rest is short.
 _THREADS = {nudge.SEND: 32, nudge.SETTLE: 6}
+
+
+class _Clock(Beat):
+    def set_process_title(self) -> None:
+        setproctitle("ingest beat")
 
 
 def main() -> int:
@@ -34,11 +44,11 @@ def main() -> int:
         return 2
     setproctitle(f"ingest {options.part}")
     if options.part == "beat":
-        app.Beat(loglevel="INFO", scheduler_cls="celery.beat:Scheduler", quiet=True, working_directory=None).run()
+        # Nothing to remember between runs: what is due stands in the rows, so the schedule may live in memory.
+        _Clock(app=app, loglevel="WARNING", scheduler_cls="celery.beat:Scheduler", quiet=True).run()
         return 0
     queues = options.queues.split(",")
     threads = options.threads or sum(_THREADS.get(queue, 4) for queue in queues)
-    # Celery's own process title would hide the name that people look for.
     argv = [
         "worker",
         "--pool",

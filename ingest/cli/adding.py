@@ -11,11 +11,10 @@ from ingest.clock import now_ms
 from ingest.database import Database
 from ingest.lanes import SENDING_LANES
 from ingest.models import PRIVATE, Job
-from ingest.nudge import Nudger, make_celery
+from ingest.processes import claim_of
 from ingest.settings import Settings
 from ingest.sources.found import Found, Kind
 from ingest.sources.resolve import resolve
-from ingest.supervisor import claim_of
 
 #: Rows of one commit: long enough to be fast, short enough that the receiver never waits for it.
 _CHUNK = 2000
@@ -55,6 +54,8 @@ def add_sources(
             job = session.get_one(Job, job_id)
             total += store.add_items(session, job, chunk, hashes)
     if total.queued:
+        from ingest.nudge import Nudger, make_celery  # half a second of imports
+
         nudger = Nudger(make_celery(settings))
         for lane in SENDING_LANES:
             nudger.turn(lane)

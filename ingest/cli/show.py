@@ -1,17 +1,19 @@
 """How results look to a person: plain tables on a terminal and in a pipe alike."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ingest.cli.adding import AddedJob
 from ingest.durations import say_duration
 from ingest.models import Item
 from ingest.queries import Ahead
 from ingest.statuses import Status
+
+if TYPE_CHECKING:
+    from ingest.cli.adding import AddedJob
 
 COLOURS = {
     Status.QUEUED: "white",
@@ -42,7 +44,7 @@ def coloured(status: str) -> Text:
     return Text(status, style=COLOURS.get(Status(status), "white"))
 
 
-def added_line(added: AddedJob) -> str:
+def added_line(added: "AddedJob") -> str:
     skipped = (
         f", {added.skipped} skipped (see: ingest items --job {added.job} --status SKIPPED)" if added.skipped else ""
     )

@@ -16,6 +16,7 @@ import httpx
 
 from ingest.upstream.errors import AccountTrouble, Refused, TooFast, Unavailable, Unsure, UpstreamError
 from ingest.upstream.fields import (
+    OK_CODES,
     Envelope,
     Video,
     read_envelope,
@@ -208,7 +209,7 @@ class Upstream:
                 body = _read(response)
             finally:
                 response.close()
-        except httpx.TransportError as error:
+        except (httpx.TransportError, httpx.DecodingError) as error:
             raise _transport_verdict(error, call.wrote, self._base) from error
         finally:
             with self._lock:
@@ -257,7 +258,7 @@ def _read(response: httpx.Response) -> bytes:
     return b"".join(pieces)
 
 
-def _transport_verdict(error: httpx.TransportError, wrote: bool, base: str) -> Unavailable | Unsure:
+def _transport_verdict(error: httpx.RequestError, wrote: bool, base: str) -> Unavailable | Unsure:
     said = str(error).strip() or type(error).__name__
     if not wrote:
         return Unavailable("unreachable", f"{base} cannot be reached: {said}")
@@ -270,23 +271,25 @@ def _verdict(response: httpx.Response, body: bytes, path: str) -> Envelope:
     """The envelope first, the HTTP status second: errors of this vendor travel as HTTP 200 (contract A.3, A.4)."""
     status = response.status_code
     envelope = read_envelope(body)
-    if envelope is None or (status >= 500 and envelope.code not in _TOO_FAST_CODES):
+    if envelope is None or (status >= 500 and envelope.code not in (*_TOO_FAST_CODES, *_ACCOUNT_CODES)):
         raise _status_verdict(response, body, path)
     if envelope.ok and response.is_success:
         return envelope
     code, message = envelope.code, envelope.message or f"{path} answered {envelope.code} without a message"
-    if code in _TOO_FAST_CODES:
+    if code in _TOO_FAST_CODES or status == 429:
         raise TooFast("0429", message)
-    if code in _ACCOUNT_CODES:
-        raise AccountTrouble(_ACCOUNT_CODES[code], message)
+    if code in _ACCOUNT_CODES or status in (401, 402, 403):
+        raise AccountTrouble(_ACCOUNT_CODES.get(code, f"0{status}"), message)
     if code == "0001" and any(word in message.lower() for word in ("network", "try again")):
         raise Unavailable(code, message)  # a fault at the vendor's edge, seen to pass quickly (contract A.4)
+    if code in OK_CODES:
+        raise Unsure(code, f"{path} contradicts itself (code {code}, HTTP {status}): {message}")
     raise Refused(code, message)
 
 
 def _status_verdict(response: httpx.Response, body: bytes, path: str) -> UpstreamError:
     status = response.status_code
-    page = body[:120].decode("utf-8", "replace").strip()
+    page = body[:120].decode("utf-8", "replace").replace("\0", "").strip()
     if status == 429:
         return TooFast("0429", "Request has exceeded the limit (HTTP 429)")
     if status in (401, 402, 403):
@@ -295,7 +298,7 @@ def _status_verdict(response: httpx.Response, body: bytes, path: str) -> Upstrea
         where = response.headers.get("location", "")
         hint = f" and points to {where}" if where else ""
         return Unavailable(f"http_{status}", f"{path} answered HTTP {status}{hint}; is MEMORIES_API_URL right?")
-    if 400 <= status < 500:
+    if 400 <= status < 500 and status not in (408, 425):  # these two speak of the moment, not of the item
         return Refused(f"http_{status}", f"{path} answered HTTP {status}: {page}")
     return Unsure(f"http_{status}", f"{path} answered HTTP {status} with a body that is no verdict: {page}")
 

@@ -19,7 +19,7 @@ _STATUS = ("status", "videoStatus", "video_status")
 _NAME = ("video_name", "videoName")
 _EXPLANATION = ("cause", "message", "msg")
 _CREATED = ("create_time", "uploadTime")
-_OK_CODES = frozenset({"0000", "0", "200", "SUCCESS"})
+OK_CODES = frozenset({"0000", "0", "200", "SUCCESS"})
 
 #: A body nested deeper than this is not from the vendor.
 _MAX_DEPTH = 40
@@ -48,17 +48,17 @@ def read_word(value: object) -> Word:
 
 
 def read_text(value: object) -> str | None:
-    """A text, or None for every way the vendor writes nothing."""
-    if value is None or isinstance(value, (dict, list)):
+    """A text that a database takes (no NUL, no half surrogate), or None for every way the vendor writes nothing."""
+    if value is None or isinstance(value, (dict, list, bool)):
         return None
-    text = str(value).strip()
+    text = str(value).replace("\0", "").encode("utf-8", "replace").decode().strip()
     return None if text.lower() in ("", "null") else text
 
 
 def read_int(value: object) -> int | None:
     """A whole number that may come as a string or a float; None for nothing and for nonsense."""
     text = read_text(value)
-    if text is None or isinstance(value, bool):
+    if text is None:
         return None
     try:
         return int(text)
@@ -158,12 +158,12 @@ def read_envelope(body: bytes) -> Envelope | None:
         answer = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(answer, dict) or answer.get("code") is None:
+    code = read_text(answer.get("code")) if isinstance(answer, dict) else None
+    if code is None:
         return None
-    code = str(answer["code"]).strip()
     flags_good = answer.get("success") is not False and answer.get("failed") is not True
     message = read_text(_first(answer, ("msg", "message"))) or ""
-    return Envelope(code, message, answer.get("data"), code in _OK_CODES and flags_good)
+    return Envelope(code, message, answer.get("data"), code in OK_CODES and flags_good)
 
 
 def read_upload(data: object) -> str | None:
@@ -184,7 +184,8 @@ class Malformed(Exception):
 class Heard:
     """What a callback says. A hint, but for a caption's result."""
 
-    variant: str  # K1 upload, K2 scraper task, K3 scraper video, K4 caption (contract C.2), "unknown"
+    #: K1 upload, K2 scraper task, K3 scraper video, K4 caption, K7 another product (contract C.2), or "unknown".
+    variant: str
     video_nos: tuple[str, ...] = ()
     task_id: str | None = None
     word: Word = Word.PENDING
@@ -216,6 +217,8 @@ def read_callback(body: bytes) -> Heard:
         return Heard("K4", numbers, task, Word.READY if status == 0 else Word.BROKEN, raw, text)
     if task and (single or str(status or "").upper().startswith("INDEXING_")):
         return Heard("K3", numbers, task, read_word(status), raw)
+    if task and status is None and "code" in said:
+        return Heard("K7")
     if task:
         return Heard("K2", numbers, task, read_word(status), raw)
     if single:
