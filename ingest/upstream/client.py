@@ -276,10 +276,12 @@ def _verdict(response: httpx.Response, body: bytes, path: str) -> Envelope:
     if envelope.ok and response.is_success:
         return envelope
     code, message = envelope.code, envelope.message or f"{path} answered {envelope.code} without a message"
-    if code in _TOO_FAST_CODES or status == 429:
+    if code in _TOO_FAST_CODES:
         raise TooFast("0429", message)
-    if code in _ACCOUNT_CODES or status in (401, 402, 403):
-        raise AccountTrouble(_ACCOUNT_CODES.get(code, f"0{status}"), message)
+    if code in _ACCOUNT_CODES:
+        raise AccountTrouble(_ACCOUNT_CODES[code], message)
+    if status in (401, 402, 403, 429):  # some gateway's own code: these say enough
+        raise _status_verdict(response, body, path)
     if code == "0001" and any(word in message.lower() for word in ("network", "try again")):
         raise Unavailable(code, message)  # a fault at the vendor's edge, seen to pass quickly (contract A.4)
     if code in OK_CODES:

@@ -469,8 +469,8 @@ def test_what_stands_outside_goes_before_what_stands_inside():
         "BEACH [K3F9X2M7QA]",
         "beach%20%5Bk3f9x2m7qa%5D",
         "9f_beach%20[k3f9x2m7qa]_1760000001234",
-        "beach [k3f9x2m7qa]".encode().hex(),
-        "beach [k3f9x2m7qa]".encode().hex().upper(),
+        b"beach [k3f9x2m7qa]".hex(),
+        b"beach [k3f9x2m7qa]".hex().upper(),
     ],
 )
 def test_a_name_is_read_as_it_is_decoded_and_from_hex(name):

@@ -1,0 +1,44 @@
+"""The schema goes up, down and up again with data in it, and is what the models say."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from ingest import store
+from ingest.database import Database, alembic_config, migrate, revisions
+from ingest.models import Job, metadata
+from ingest.sources.found import Found, Kind
+
+pytestmark = pytest.mark.integration
+
+
+def test_up_down_and_up_again_with_data_in_the_tables(database_url: str) -> None:
+    before, head = migrate(database_url)
+    assert before is None
+    database = Database(database_url)
+    with database.write() as session:
+        job = store.add_job(session, "add", ["x"], "default", "private")
+        store.add_items(session, session.get_one(Job, job), [Found(Kind.LINK, "https://a/b.mp4", key="link:a")], {})
+    database.dispose()
+    command.downgrade(alembic_config(database_url), "base")
+    assert revisions(database_url) == (None, head)
+    assert migrate(database_url) == (None, head)
+    assert migrate(database_url) == (head, head)
+
+
+def test_the_schema_is_what_the_models_say(database: Database) -> None:
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "render_as_batch": True})
+        differences = compare_metadata(context, metadata)
+    # an index by expression cannot be read back on SQLite
+    assert [one for one in differences if "ix_item_claim" not in str(one)] == []
+
+
+def test_two_starts_at_once_bring_the_schema_up_once(database_url: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: migrate(database_url), range(4)))
+    before, head = revisions(database_url)
+    assert before == head

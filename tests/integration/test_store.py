@@ -1,0 +1,251 @@
+"""The rows are the queue: adding, claiming, settling, on SQLite and on PostgreSQL alike."""
+
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import text
+
+from ingest import queries, store
+from ingest.clock import now_ms
+from ingest.database import Database
+from ingest.lanes import DEFAULT_LIMITS, Lane
+from ingest.models import Item, Job, Submission
+from ingest.sources.found import Found, Kind
+from ingest.statuses import News, Status
+
+pytestmark = pytest.mark.integration
+
+LEASE = 60.0
+
+
+def _file(number: int, size: int = 100) -> Found:
+    return Found(Kind.FILE, f"/library/{number:05}.mp4", size=size + number, mtime_ns=1)
+
+
+def _link(number: int) -> Found:
+    url = f"https://media.example/{number}.mp4"
+    return Found(Kind.LINK, url, key=f"link:{url}")
+
+
+def _post(number: int, platform: str = "tiktok") -> Found:
+    return Found(
+        Kind.POST,
+        f"https://{platform}/{number}",
+        key=f"post:{platform}:{number}",
+        platform=platform,
+        post_id=str(number),
+    )
+
+
+def _add(database: Database, *found: Found, unique_id: str = "default", hashes: dict[str, str] | None = None) -> int:
+    with database.write() as session:
+        job_id = store.add_job(session, "add", ["x"], unique_id, "private")
+        store.add_items(session, session.get_one(Job, job_id), list(found), hashes or {})
+    return job_id
+
+
+def _items(database: Database) -> list[Item]:
+    with database.read() as session:
+        return list(queries.items(session))
+
+
+def _claim(database: Database, lane: Lane = Lane.UPLOAD) -> store.Claimed | None:
+    with database.write() as session:
+        return store.claim(session, lane, "account", LEASE)
+
+
+def _accept(database: Database, claimed: store.Claimed, video_no: str | None, task_id: str | None = None) -> None:
+    with database.write() as session:
+        store.accepted(session, claimed, video_no=video_no, task_id=task_id, sent_at=now_ms(), due_at=now_ms())
+
+
+def test_a_copy_is_skipped_and_names_its_twin(database: Database) -> None:
+    _add(database, _link(1), _post(1), _link(1), _post(1))
+    _add(database, _post(1), _link(2))
+    found = _items(database)
+    assert [item.status for item in found] == ["QUEUED", "QUEUED", "SKIPPED", "SKIPPED", "SKIPPED", "QUEUED"]
+    assert [item.twin_id for item in found] == [None, None, found[0].id, found[1].id, found[1].id, None]
+    assert f"item {found[1].id}" in (found[4].error or "")
+
+
+def test_the_same_in_another_namespace_is_no_copy(database: Database) -> None:
+    _add(database, _post(1))
+    _add(database, _post(1), unique_id="family")
+    assert {item.status for item in _items(database)} == {"QUEUED"}
+
+
+def test_files_are_copies_by_content_not_by_name(database: Database) -> None:
+    same = {"/library/00001.mp4": "aa", "/library/00002.mp4": "aa", "/library/00003.mp4": "bb"}
+    _add(database, _file(1), _file(2), _file(3), hashes=same)
+    assert [item.status for item in _items(database)] == ["QUEUED", "SKIPPED", "QUEUED"]
+
+
+def test_the_copy_is_sent_when_its_twin_will_not_be(database: Database) -> None:
+    _add(database, _link(1), _link(1), _link(1))
+    first, second, third = _items(database)
+    assert first.id and second.id and third.id
+    claimed = _claim(database)
+    assert claimed
+    with database.write() as session:
+        store.refused(session, claimed, "0001", "no", now_ms())
+    first, second, third = _items(database)
+    assert (first.status, first.stage) == ("FAIL", "refused")
+    assert (second.status, second.twin_id) == ("QUEUED", None)
+    assert (third.status, third.twin_id) == ("SKIPPED", second.id)
+    again = _claim(database)
+    assert again and again.items[0].id == second.id
+
+
+def test_a_twin_that_failed_upstream_keeps_its_content(database: Database) -> None:
+    _add(database, _link(1), _link(1))
+    claimed = _claim(database)
+    assert claimed
+    _accept(database, claimed, "VI1")
+    with database.write() as session:
+        store.tell(session, claimed.items[0].id or 0, News.BROKEN, values={"error": "codec"})
+    assert [item.status for item in _items(database)] == ["FAIL", "SKIPPED"]
+
+
+def test_a_batch_holds_at_most_fifty_of_one_platform(database: Database) -> None:
+    _add(database, *[_post(n, "tiktok" if n % 2 else "youtube") for n in range(120)])
+    sizes: Counter[str] = Counter()
+    while claimed := _claim(database, Lane.SCRAPE):
+        platforms = {item.platform for item in claimed.items}
+        assert len(platforms) == 1
+        sizes[f"{platforms.pop()} {len(claimed.items)}"] += 1
+    assert sizes == {"youtube 50": 1, "youtube 10": 1, "tiktok 50": 1, "tiktok 10": 1}
+
+
+def test_an_urgent_item_goes_first(database: Database) -> None:
+    _add(database, _link(1), _link(2))
+    with database.write() as session:
+        job_id = store.add_job(session, "add", ["x"], "default", "private", priority=5)
+        store.add_items(session, session.get_one(Job, job_id), [_link(9)], {})
+    claimed = _claim(database)
+    assert claimed and claimed.items[0].source.endswith("/9.mp4")
+
+
+def test_many_claimers_never_share_an_item(database: Database) -> None:
+    _add(database, *[_link(number) for number in range(200)])
+    taken: Counter[int] = Counter()
+    lock = threading.Lock()
+
+    def claimer(_: int) -> None:
+        while claimed := _claim(database):
+            with lock:
+                taken.update(claimed.fences)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(claimer, range(8)))
+    assert len(taken) == 200
+    assert set(taken.values()) == {1}
+
+
+def test_news_of_many_tellers_moves_an_item_once(database: Database) -> None:
+    _add(database, _link(1))
+    claimed = _claim(database)
+    assert claimed
+    _accept(database, claimed, "VI1")
+    number = claimed.items[0].id or 0
+
+    def teller(index: int) -> Status | None:
+        with database.write() as session:
+            return store.tell(session, number, News.READY if index % 2 else News.BROKEN, values={"error": None})
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(teller, range(16)))
+    with database.read() as session:
+        item, story = session.get_one(Item, number), queries.item_story(session, number)
+    assert item.status == "PARSE"
+    assert story
+    ways = [event["to"] for event in story["events"]]
+    assert ways in (["QUEUED", "SENDING", "UNPARSE", "PARSE"], ["QUEUED", "SENDING", "UNPARSE", "FAIL", "PARSE"])
+
+
+def test_a_dead_sender_leaves_its_item_unsure_at_the_end_of_its_lease(database: Database) -> None:
+    _add(database, _link(1))
+    claimed = _claim(database)
+    assert claimed
+    with database.write() as session:
+        assert store.expire_leases(session) == 0
+        session.execute(text("UPDATE submission SET lease_until = 5"))
+    with database.write() as session:
+        assert store.expire_leases(session) == 1
+    with database.read() as session:
+        submission = session.get_one(Submission, claimed.submission.id)
+        assert (submission.state, submission.ended_at) == ("lost", 5)
+        assert not store.holds_lease(session, submission.id or 0)
+    assert _items(database)[0].status == "UNSURE"
+
+
+def test_an_answer_that_comes_after_its_lease_counts(database: Database) -> None:
+    _add(database, _link(1))
+    claimed = _claim(database)
+    assert claimed
+    with database.write() as session:
+        session.execute(text("UPDATE submission SET lease_until = 5"))
+        store.expire_leases(session)
+    _accept(database, claimed, "VI1")
+    item = _items(database)[0]
+    assert (item.status, item.video_no) == ("UNPARSE", "VI1")
+
+
+def test_a_second_video_of_an_item_is_recorded_not_taken(database: Database) -> None:
+    _add(database, _link(1))
+    claimed = _claim(database)
+    assert claimed
+    _accept(database, claimed, "VI1")
+    _accept(database, claimed, "VI2")
+    item = _items(database)[0]
+    assert (item.video_no, item.duplicate_upstream) == ("VI1", ["VI2"])
+
+
+def test_what_was_surely_not_sent_burns_no_attempt(database: Database) -> None:
+    _add(database, _link(1))
+    claimed = _claim(database)
+    assert claimed and _items(database)[0].attempts == 1
+    with database.write() as session:
+        store.released(session, claimed, "too fast", delay_seconds=0)
+    item = _items(database)[0]
+    assert (item.status, item.attempts) == ("QUEUED", 0)
+
+
+def test_a_release_by_an_overtaken_sender_changes_nothing(database: Database) -> None:
+    _add(database, _link(1))
+    old = _claim(database)
+    assert old
+    with database.write() as session:
+        session.execute(text("UPDATE submission SET lease_until = 5"))
+        store.expire_leases(session)
+        store.tell(session, old.items[0].id or 0, News.ABSENT)
+    new = _claim(database)
+    assert new
+    with database.write() as session:
+        store.released(session, old, "late")
+    assert _items(database)[0].status == "SENDING"
+
+
+def test_counts_name_every_status_and_the_rest_is_arithmetic(database: Database) -> None:
+    job = _add(database, *[_post(n) for n in range(120)], *[_link(n) for n in range(7)])
+    with database.read() as session:
+        counts = queries.counts(session, job)
+        ahead = {one.lane: one for one in queries.ahead(session, DEFAULT_LIMITS, job)}
+    assert set(counts) == set(Status)
+    assert counts["QUEUED"] == 127
+    assert (ahead[Lane.SCRAPE].calls, ahead[Lane.SCRAPE].seconds) == (3, 180.0)
+    assert (ahead[Lane.UPLOAD].calls, ahead[Lane.UPLOAD].seconds) == (7, 7.0)
+
+
+def test_a_pause_holds_for_its_key_alone_and_ends_by_time(database: Database) -> None:
+    from ingest.settings import Account
+
+    refused, other = Account("account", "one"), Account("account", "two")
+    with database.write() as session:
+        store.pause(session, "account", by="vendor", reason="refused", code="0401", fingerprint=refused.fingerprint)
+        store.pause(session, "lane:scrape", by="upstream", reason="away", seconds=-1)
+    with database.read() as session:
+        assert queries.pause_of_lane(session, Lane.UPLOAD, refused)
+        assert queries.pause_of_lane(session, Lane.UPLOAD, other) is None
+        assert queries.pause_of_lane(session, Lane.SCRAPE, other) is None
