@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+import h11
 import httpx
 
 from ingest.upstream.errors import AccountTrouble, Refused, TooFast, Unavailable, Unsure, UpstreamError
@@ -209,7 +210,7 @@ class Upstream:
                 body = _read(response)
             finally:
                 response.close()
-        except (httpx.TransportError, httpx.DecodingError) as error:
+        except (httpx.TransportError, httpx.DecodingError, h11.LocalProtocolError) as error:
             raise _transport_verdict(error, call.wrote, self._base) from error
         finally:
             with self._lock:
@@ -258,12 +259,14 @@ def _read(response: httpx.Response) -> bytes:
     return b"".join(pieces)
 
 
-def _transport_verdict(error: httpx.RequestError, wrote: bool, base: str) -> Unavailable | Unsure:
+def _transport_verdict(error: Exception, wrote: bool, base: str) -> Unavailable | Unsure:
     said = str(error).strip() or type(error).__name__
     if not wrote:
         return Unavailable("unreachable", f"{base} cannot be reached: {said}")
     if isinstance(error, httpx.ReadTimeout):
         said = "no answer came in time"
+    if isinstance(error, h11.LocalProtocolError):  # httpx lets this one through: the body had not the length that was told
+        said = "the file changed while it was sent"
     return Unsure("no_answer", f"the request left, but no readable answer came: {said}")
 
 

@@ -683,13 +683,14 @@ def test_an_early_refusal_is_heard_while_the_body_still_leaves(tmp_path):
             upstream.upload(body, "default", None, {}, OPEN)
 
 
-def test_a_file_that_shrinks_on_its_way_is_unsure(tmp_path):
+@pytest.mark.parametrize("now", [b"video", b"video" * 2_000_000])
+def test_a_file_that_changes_on_its_way_is_unsure(tmp_path, now):
     path = tmp_path / "a.mp4"
     path.write_bytes(b"video" * 1_000_000)
     with peer(answers(b"")) as one:
         upstream = Upstream(f"http://127.0.0.1:{one.port}", KEY)
-        gate = Gate(one, lambda: path.write_bytes(b"video"))
-        with FileBody(path, "a.mp4") as body, pytest.raises(Unsure):
+        gate = Gate(one, lambda: path.write_bytes(now))
+        with FileBody(path, "a.mp4") as body, pytest.raises(Unsure, match="the file changed while it was sent"):
             upstream.upload(body, "default", None, {}, gate)
 
 
