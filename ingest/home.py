@@ -37,7 +37,7 @@ def _kept(home: Path, name: str) -> str:
     path = make_private(home) / name
     if not path.exists():
         # Not the process number alone: containers that share the folder have the same ones.
-        draft = home / f"{name}.{os.getpid()}"
+        draft = home / f"{name}.{os.getpid()}.{secrets.token_hex(4)}"
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_urlsafe(32))

@@ -6,7 +6,7 @@ from ingest import store
 from ingest.lanes import Lane
 from ingest.models import Pause
 from ingest.settings import Account, Settings
-from ingest.upstream.errors import AccountTrouble, Unavailable
+from ingest.upstream.errors import AccountTrouble, TooFast, Unavailable
 
 #: Spent credit may be topped up at any time: one call tries again after so many seconds.
 _CREDIT_PROBE = 300.0
@@ -47,9 +47,18 @@ def unreachable(session: Session, lane: Lane, error: Unavailable) -> None:
     store.pause(session, scope, by="upstream", code=error.code, reason=error.message, seconds=seconds)
 
 
+def too_fast(session: Session, lane: Lane, error: TooFast, seconds: float) -> None:
+    """The lane is closed for everyone (``Quota.close``); this row is what people see of it."""
+    reason = (
+        f"Memories.ai says too fast on lane {lane} ({error.code}); it is closed for a while and goes on a little slower. "
+        "If that happens often, set INGEST_LIMITS to what your plan allows"
+    )
+    store.pause(session, f"lane:{lane}", by="vendor", code=error.code, reason=reason, seconds=seconds)
+
+
 def passed(session: Session, lane: Lane) -> None:
-    """A call got a verdict: the upstream can be reached."""
-    store.resume(session, f"lane:{lane}", by="upstream")
+    """A call got a verdict: the upstream can be reached, and the lane is open."""
+    store.resume(session, f"lane:{lane}", by=("upstream", "vendor"))
 
 
 def first_question(settings: Settings) -> float:

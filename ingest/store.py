@@ -382,8 +382,18 @@ def accepted(
     if task_id:
         values["task_id"] = task_id
     close_submission(session, submission_id, "accepted", was=("open", "lost"), **values)
+    hints = select(_submission.c.hinted_video_no, _submission.c.hinted_task_state).where(_submission.c.id == submission_id)
+    # A callback may be faster than the answer of its own request: then there is something to ask about at once.
+    early = now if any(session.execute(hints).one()) else None
     for item_id in claimed.fences:
-        taken = {"video_no": video_no, "task_id": task_id, "accepted_at": now, "due_at": due_at, "asked": 0}
+        taken = {
+            "video_no": video_no,
+            "task_id": task_id,
+            "accepted_at": now,
+            "due_at": early or due_at,
+            "hinted_at": early,
+            "asked": 0,
+        }
         if not tell(session, item_id, News.ACCEPTED, submission_id=submission_id, values=taken, now=now) and video_no:
             note_second_video(session, item_id, video_no)
 
@@ -550,13 +560,14 @@ def found_video(session: Session, item_id: int, video_no: str) -> None:
     session.execute(update(_item).where(_item.c.id == item_id, _item.c.video_no.is_(None)).values(video_no=video_no))
 
 
-def ask_again(session: Session, delays: Mapping[int, float]) -> None:
-    """No news of these items: ask again after so many seconds, and count the question."""
-    now = now_ms()
-    for item_id, delay in delays.items():
-        session.execute(
-            update(_item).where(_item.c.id == item_id).values(due_at=now + round(delay * 1000), asked=_item.c.asked + 1)
-        )
+def ask_again(session: Session, item: Item, delay_seconds: float) -> None:
+    """No news of this item: ask again later, and count the question. A hint that came while it was asked keeps it due."""
+    unhinted = _item.c.hinted_at.is_(None) if item.hinted_at is None else _item.c.hinted_at == item.hinted_at
+    session.execute(
+        update(_item)
+        .where(_item.c.id == item.id, unhinted)
+        .values(due_at=now_ms() + round(delay_seconds * 1000), asked=_item.c.asked + 1)
+    )
 
 
 def put_off(session: Session, item_ids: Sequence[int], seconds: float) -> None:
@@ -576,17 +587,12 @@ def make_due(session: Session, item_ids: Sequence[int]) -> None:
         session.execute(update(_item).where(rows).values(due_at=now_ms(), asked=0, hinted_at=now_ms()))
 
 
-def sweep_found_nothing(session: Session, submission_id: int, started_at: int, next_seconds: float) -> None:
-    """A complete sweep without a candidate, counted on the submission."""
+def count_absence(session: Session, submission_id: int, started_at: int) -> None:
+    """A complete sweep, begun at ``started_at``, showed no candidate for this submission."""
     session.execute(
         update(_submission)
         .where(_submission.c.id == submission_id)
         .values(absences=_submission.c.absences + 1, absent_at=started_at)
-    )
-    session.execute(
-        update(_item)
-        .where(_item.c.submission_id == submission_id, _item.c.status == Status.UNSURE)
-        .values(due_at=now_ms() + round(next_seconds * 1000), asked=_item.c.asked + 1)
     )
 
 
@@ -657,9 +663,15 @@ def pause(
     )
 
 
-def resume(session: Session, scope: str, *, by: str | None = None) -> bool:
-    condition = _pause.c.scope == scope if by is None else and_(_pause.c.scope == scope, _pause.c.by == by)
+def resume(session: Session, scope: str, *, by: Sequence[str] = ()) -> bool:
+    """End a pause, if it is by one of ``by`` (by anyone when empty); False when there was none."""
+    condition = and_(_pause.c.scope == scope, _pause.c.by.in_(by)) if by else _pause.c.scope == scope
     return bool(session.execute(delete(_pause).where(condition)).rowcount)  # type: ignore[attr-defined]
+
+
+def forget_ended_pauses(session: Session, after_seconds: float) -> None:
+    """Pauses that ended by time a while ago: the next trouble is a new story, its back-off starts small."""
+    session.execute(delete(_pause).where(_pause.c.until < now_ms() - round(after_seconds * 1000)))
 
 
 def worker_name() -> str:

@@ -36,6 +36,8 @@ def ask(context: Context, lane: Lane, question: Callable[[Upstream, Gate], T]) -
     except TooFast as error:
         closed = context.quota.close(account, lane)
         log.info("Memories.ai says too fast on lane %s; it stays closed for %.0f s", lane, closed)
+        with context.database.write() as session:
+            pauses.too_fast(session, lane, error, closed)
         raise NotNow(str(error)) from error
     except AccountTrouble as error:
         with context.database.write() as session:

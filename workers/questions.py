@@ -218,7 +218,7 @@ def _hear_nothing_of_post(context: Context, session: Session, item: Item, submis
         if not store.tell(session, item.id, News.EXPIRED, submission_id=submission.id, values=values):
             store.no_late_news(session, [item.id])
     else:
-        store.ask_again(session, {item.id: delay(context, item)})
+        store.ask_again(session, item, delay(context, item))
 
 
 # What an answer means for an item
@@ -247,7 +247,7 @@ def hear(context: Context, session: Session, item: Item, video: Video | None) ->
             values={"error_code": "not_ready", "error": said},
         )
     else:
-        store.ask_again(session, {item.id: delay(context, item)})
+        store.ask_again(session, item, delay(context, item))
 
 
 def _still_late(context: Context, session: Session, item: Item) -> None:
@@ -255,7 +255,7 @@ def _still_late(context: Context, session: Session, item: Item) -> None:
     if item.asked >= _LATE_QUESTIONS:
         store.no_late_news(session, [item.id])
     else:
-        store.ask_again(session, {item.id: delay(context, item)})
+        store.ask_again(session, item, delay(context, item))
 
 
 def put_off(context: Context, items: Sequence[Item]) -> None:

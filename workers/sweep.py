@@ -10,9 +10,14 @@ from workers.turns import wanted_turns
 log = logging.getLogger(__name__)
 
 
+#: Trouble this long after the last one is not "again", seconds.
+_NEW_STORY = 120.0
+
+
 def run(context: Context) -> None:
     with context.database.write() as session:
         dead = store.expire_leases(session)
+        store.forget_ended_pauses(session, _NEW_STORY)
     if dead:
         log.warning("%d submissions were in the hands of a worker that died; they are settled by asking", dead)
     _wake_lanes(context)

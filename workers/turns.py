@@ -139,6 +139,8 @@ def _send(context: Context, lane: Lane, claimed: Claimed, place: Place) -> None:
         except TooFast as error:
             closed = context.quota.close(context.settings.account_for(lane), lane)
             log.info("Memories.ai says too fast on lane %s; it stays closed for %.0f s", lane, closed)
+            with context.database.write() as session:
+                pauses.too_fast(session, lane, error, closed)
             _release(context, claimed, f"{error.code}: too fast", code=error.code)
         except AccountTrouble as error:
             with context.database.write() as session:

@@ -140,7 +140,8 @@ def _conclude(
             _send_again(context, session, item, "two complete sweeps of the list show that it never arrived")
         case Absent():
             soon = max(_FIRST, min(delay(context, item), (proof_at - now_ms()) / 1000 + 0.1))
-            store.sweep_found_nothing(session, submission.id, started, soon)
+            store.count_absence(session, submission.id, started)
+            store.ask_again(session, item, soon)
         case Ambiguous(numbers):
             if now_ms() > ended + context.timings.parse * 1000:
                 said = (
@@ -150,7 +151,7 @@ def _conclude(
                 values = {"error_code": "ambiguous", "error": said}
                 store.tell(session, item.id, News.EXPIRED, submission_id=submission.id, values=values)
             else:
-                store.ask_again(session, {item.id: delay(context, item)})
+                store.ask_again(session, item, delay(context, item))
 
 
 def _identify(session: Session, item: Item, video_no: str) -> None:

@@ -265,7 +265,7 @@ def _transport_verdict(error: Exception, wrote: bool, base: str) -> Unavailable 
         return Unavailable("unreachable", f"{base} cannot be reached: {said}")
     if isinstance(error, httpx.ReadTimeout):
         said = "no answer came in time"
-    if isinstance(error, h11.LocalProtocolError):  # httpx lets this one through: the body had not the length that was told
+    if isinstance(error, h11.LocalProtocolError):  # the body had not the length that was told
         said = "the file changed while it was sent"
     return Unsure("no_answer", f"the request left, but no readable answer came: {said}")
 
