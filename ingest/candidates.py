@@ -134,7 +134,7 @@ _LONGEST_STEM = 120
 
 
 def sent_name(original: str, short_id: str | None) -> str:
-    """``beach.mp4`` travels as ``beach [k3f9x2m7qa].mp4``, the way yt-dlp names files."""
+    """``beach.mp4`` travels as ``beach [k3fbx2m7qa].mp4``, the way yt-dlp names files."""
     stem, dot, extension = original.rpartition(".")
     if not dot or not stem:
         stem, extension = original, ""

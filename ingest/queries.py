@@ -294,10 +294,13 @@ def owned(session: Session, video_nos: Sequence[str]) -> set[str]:
     return mine
 
 
-def settled_short_ids(session: Session, short_ids: Collection[str]) -> set[str]:
+def known_short_ids(session: Session, short_ids: Collection[str]) -> set[str]:
     """Those of these short ids that name a submission of ours."""
-    query = select(_submission.c.short_id).where(_submission.c.short_id.in_(list(short_ids)))
-    return set(session.execute(query).scalars())
+    wanted, known = sorted(short_ids), set()
+    for start in range(0, len(wanted), 500):
+        query = select(_submission.c.short_id).where(_submission.c.short_id.in_(wanted[start : start + 500]))
+        known |= set(session.execute(query).scalars())
+    return known
 
 
 def submission_by_short_id(session: Session, short_id: str) -> Submission | None:

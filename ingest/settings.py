@@ -17,6 +17,8 @@ from ingest.durations import parse_duration
 from ingest.home import default_home, kept_secret, make_private
 from ingest.lanes import CAPTION_LANES, Lane, Limit, limits_in_force, parse_limits
 
+_DATABASES = ("sqlite", "postgres", "postgresql", "postgresql+psycopg")
+
 
 class ConfigurationError(Exception):
     """What is wrong with the configuration and what to do, as one sentence for the person who reads it."""
@@ -66,13 +68,20 @@ class StateSettings(BaseSettings):
     model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", env_ignore_empty=True)
 
     home: Path = Field(default_factory=default_home, validation_alias="INGEST_HOME")
-    database_url: str = Field("", validation_alias="INGEST_DATABASE_URL")
+    database_url: str = Field("", validation_alias="INGEST_DATABASE_URL", repr=False)
     secret: SecretStr = Field(SecretStr(""), validation_alias="INGEST_SECRET")
 
     @field_validator("home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().absolute()
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, url: str) -> str:
+        if url and url.partition("://")[0] not in _DATABASES:
+            raise ValueError("it must start with sqlite:///, postgresql:// or postgresql+psycopg://")
+        return url
 
     @property
     def is_sqlite(self) -> bool:
@@ -105,7 +114,7 @@ class Settings(StateSettings):
     caption_api_key: SecretStr = Field(SecretStr(""), validation_alias="MEMORIES_CAPTION_API_KEY")
     api_url: str = Field("https://api.memories.ai", validation_alias="MEMORIES_API_URL")
     caption_url: str = Field("https://security.memories.ai", validation_alias="MEMORIES_CAPTION_URL")
-    redis_url: str = Field("", validation_alias="INGEST_REDIS_URL")
+    redis_url: str = Field("", validation_alias="INGEST_REDIS_URL", repr=False)
     public_url: str = Field("", validation_alias="INGEST_PUBLIC_URL")
     limits_text: str = Field("", validation_alias="INGEST_LIMITS")
     timings_text: str = Field("", validation_alias="INGEST_TIMINGS")

@@ -382,7 +382,9 @@ def accepted(
     if task_id:
         values["task_id"] = task_id
     close_submission(session, submission_id, "accepted", was=("open", "lost"), **values)
-    hints = select(_submission.c.hinted_video_no, _submission.c.hinted_task_state).where(_submission.c.id == submission_id)
+    hints = select(_submission.c.hinted_video_no, _submission.c.hinted_task_state).where(
+        _submission.c.id == submission_id
+    )
     # A callback may be faster than the answer of its own request: then there is something to ask about at once.
     early = now if any(session.execute(hints).one()) else None
     for item_id in claimed.fences:
@@ -441,7 +443,6 @@ def released(
     *,
     delay_seconds: float = 0.0,
     code: str | None = None,
-    burn: bool = False,
 ) -> None:
     """Surely not sent, or refused for reasons that are not the items': back to the queue, no attempt burnt."""
     now = now_ms()
@@ -450,9 +451,7 @@ def released(
     if not close_submission(session, submission_id, "released", ended_at=now, code=code, message=detail):
         return
     for item_id, fence in claimed.fences.items():
-        values: dict[str, Any] = {"due_at": now + round(delay_seconds * 1000)}
-        if not burn:
-            values["attempts"] = _item.c.attempts - 1
+        values = {"due_at": now + round(delay_seconds * 1000), "attempts": _item.c.attempts - 1}
         guard = _item.c.fence == fence
         tell(
             session,

@@ -31,6 +31,8 @@ _LONGEST_WAIT = 20.0
 _MOST_TURNS = 8
 #: Items that turn out unfit are passed over within one turn, but not without end.
 _MOST_UNFIT = 20
+#: An item whose call met a fault at the vendor's edge waits so long, seconds.
+_AFTER_FAULT = 2.0
 
 
 def wanted_turns(interval: float) -> int:
@@ -152,7 +154,8 @@ def _send(context: Context, lane: Lane, claimed: Claimed, place: Place) -> None:
                 return
             with context.database.write() as session:
                 pauses.unreachable(session, lane, error)
-            _release(context, claimed, error.message, code=error.code)
+            # Later than the lane: an item that alone meets this must not hold up the others.
+            _release(context, claimed, error.message, code=error.code, delay_seconds=_AFTER_FAULT)
         except Unsure as error:
             detail = "the service stopped while it was sent" if context.stop.is_set() else error.message
             with context.database.write() as session:
@@ -183,9 +186,11 @@ def _end_file(context: Context, claimed: Claimed, gate: "_TurnGate", error: OSEr
         store.lost(session, claimed.submission.id, claimed.fences, message, ended_at=now_ms(), sent_at=gate.sent_at)
 
 
-def _release(context: Context, claimed: Claimed, detail: str, code: str | None = None) -> None:
+def _release(
+    context: Context, claimed: Claimed, detail: str, *, code: str | None = None, delay_seconds: float = 0.0
+) -> None:
     with context.database.write() as session:
-        store.released(session, claimed, detail, code=code)
+        store.released(session, claimed, detail, code=code, delay_seconds=delay_seconds)
 
 
 def _call(context: Context, lane: Lane, claimed: Claimed, gate: "_TurnGate") -> None:

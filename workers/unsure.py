@@ -101,8 +101,11 @@ def _sweep_for(context: Context, unique_id: str, items: Sequence[Item]) -> None:
     with context.database.write() as session:
         # Read after the sweep: what was answered meanwhile is owned now.
         owned = queries.owned(session, [video.video_no for video in videos])
-        others = queries.settled_short_ids(session, short_ids_in(videos)) - {one.short_id for one in unsettled}
-        under_way = [_unsettled(context, one) for one in queries.open_submissions(session, unique_id)]
+        others = queries.known_short_ids(session, short_ids_in(videos)) - {one.short_id for one in unsettled}
+        # Being sent, or lost since the sweep began: their videos are theirs, not those of the ones we settle.
+        rivals = queries.open_submissions(session, unique_id) + queries.unsettled_submissions(session, unique_id)
+        swept = {one.submission_id for one in unsettled}
+        under_way = [_unsettled(context, one) for one in rivals if one.id not in swept]
         findings = settle(unsettled, videos, owned, others, under_way)
         submissions = queries.submissions(session, {item.submission_id for item in items if item.submission_id})
         for item in items:

@@ -287,6 +287,8 @@ def _verdict(response: httpx.Response, body: bytes, path: str) -> Envelope:
         raise _status_verdict(response, body, path)
     if code == "0001" and any(word in message.lower() for word in ("network", "try again")):
         raise Unavailable(code, message)  # a fault at the vendor's edge, seen to pass quickly (contract A.4)
+    if code == "0001" and "no static resource" in message.lower():  # the address is wrong, not the item
+        raise Unavailable(code, message)
     if code in OK_CODES:
         raise Unsure(code, f"{path} contradicts itself (code {code}, HTTP {status}): {message}")
     raise Refused(code, message)

@@ -96,7 +96,7 @@ def test_every_spelling_of_yes_is_a_yes(code):
         ("error-0001-network-abnormal", Unavailable, "0001"),
         ("error-0001-parameter", Refused, "0001"),
         ("error-0001-video-not-found", Refused, "0001"),
-        ("error-0001-no-static-resource", Refused, "0001"),
+        ("error-0001-no-static-resource", Unavailable, "0001"),
         ("error-0401", AccountTrouble, "0401"),
         ("error-0402", AccountTrouble, "0402"),
         ("error-0403", AccountTrouble, "0403"),
