@@ -60,11 +60,14 @@ def settle(
     owned: Collection[str],
     other_short_ids: Collection[str],
     under_way: Sequence[Unsettled] = (),
+    strangers: bool = False,
 ) -> dict[int, Finding]:
     """What a complete sweep of a namespace says about each unsettled submission of it.
 
     ``owned``: videos that rows of ours have; ``other_short_ids``: of submissions that are not unsettled, as names may carry them;
-    ``under_way``: submissions being sent now, whose video may be in the list before its answer is in our rows.
+    ``under_way``: submissions being sent now, whose video may be in the list before its answer is in our rows;
+    ``strangers``: posts of this namespace are on their way, whose videos stand in the list without a name that tells them apart,
+    so that being the only candidate proves nothing.
     """
     free = [video for video in videos if video.video_no not in owned]
     all_open = [*unsettled, *under_way]
@@ -74,10 +77,13 @@ def settle(
     for video in free:
         short_id = _carried(video, known)
         (left if short_id is None else carried[short_id]).append(video)
-    return {one.submission_id: _find(one, carried[one.short_id], all_open, left) for one in unsettled}
+    lone = len(all_open) == 1 and not strangers
+    return {one.submission_id: _find(one, carried[one.short_id], all_open, left, lone) for one in unsettled}
 
 
-def _find(one: Unsettled, carried: Sequence[Video], all_open: Sequence[Unsettled], left: Sequence[Video]) -> Finding:
+def _find(
+    one: Unsettled, carried: Sequence[Video], all_open: Sequence[Unsettled], left: Sequence[Video], lone: bool
+) -> Finding:
     if carried:
         first, *rest = sorted(carried, key=lambda video: (created_ms(video) or 0, video.video_no))
         return Adopt(first.video_no, tuple(video.video_no for video in rest))
@@ -93,7 +99,7 @@ def _find(one: Unsettled, carried: Sequence[Video], all_open: Sequence[Unsettled
         ]
         if len(named) == 1 and not rivals:
             return Adopt(named[0].video_no)
-    if len(possible) == 1 and len(all_open) == 1:
+    if len(possible) == 1 and lone:
         return Adopt(possible[0].video_no)
     return Ambiguous(tuple(video.video_no for video in possible))
 

@@ -7,12 +7,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
@@ -58,16 +60,27 @@ def _session(connection: Connection) -> Session:
     return Session(connection, expire_on_commit=False, autoflush=True)
 
 
+class _HintingCompiler(SQLiteCompiler):
+    """Lets ``with_hint(table, "INDEXED BY ...", "sqlite")`` through, which the dialect drops."""
+
+    def get_from_hint_text(self, table: Any, text: str | None) -> str | None:
+        return text
+
+
 def _engine(url: str) -> Engine:
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True, pool_size=8, max_overflow=32)
+        # hide_parameters: errors end in logs, and rows hold what users sent.
+        return create_engine(url, pool_pre_ping=True, pool_size=8, max_overflow=32, hide_parameters=True)
     # A file's pool must not make a thread wait for another's connection: SQLite's own lock is the queue.
     engine = create_engine(
         url,
         pool_size=8,
         max_overflow=64,
+        hide_parameters=True,
         connect_args={"timeout": _BUSY_MS / 1000, "check_same_thread": False},
     )
+
+    engine.dialect.statement_compiler = _HintingCompiler
 
     @event.listens_for(engine, "connect")
     def _connect(connection, _record) -> None:

@@ -59,12 +59,12 @@ class Item(SQLModel, table=True):
             postgresql_where=text("status = 'QUEUED'"),
         ),
         # Questions and deadlines: what is under way and due.
+        Index("ix_item_due", "status", "due_at"),
         Index(
-            "ix_item_due",
-            "status",
-            "due_at",
-            sqlite_where=text("status IN ('SENDING', 'UNSURE', 'UNPARSE')"),
-            postgresql_where=text("status IN ('SENDING', 'UNSURE', 'UNPARSE')"),
+            "ix_item_doubled",
+            "id",
+            sqlite_where=text("duplicate_upstream IS NOT NULL"),
+            postgresql_where=text("duplicate_upstream IS NOT NULL"),
         ),
         # Late news about what we gave up ourselves.
         Index(
@@ -247,8 +247,8 @@ class Pause(SQLModel, table=True):
 
     #: ``account``, ``account:caption``, ``lane:<name>``, ``job:<id>``
     scope: str = Field(primary_key=True)
-    #: ``vendor`` (Memories.ai said so), ``upstream`` (it cannot be reached) or ``operator``.
-    by: str
+    #: ``vendor`` (Memories.ai said so), ``upstream`` (it cannot be reached) or ``operator``; each ends its own alone.
+    by: str = Field(primary_key=True)
     code: str | None = None
     reason: str = Field(sa_column=Column(Text, nullable=False))
     #: The key it holds for: a pause for a refused key ends when another key is configured.

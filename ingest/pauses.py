@@ -6,7 +6,7 @@ from ingest import store
 from ingest.lanes import Lane
 from ingest.models import Pause
 from ingest.settings import Account, Settings
-from ingest.upstream.errors import AccountTrouble, TooFast, Unavailable
+from ingest.upstream.errors import AccountTrouble, TooFast, Unavailable, Unsure
 
 #: Spent credit may be topped up at any time: one call tries again after so many seconds.
 _CREDIT_PROBE = 300.0
@@ -39,11 +39,11 @@ def account_trouble(session: Session, account: Account, error: AccountTrouble) -
     )
 
 
-def unreachable(session: Session, lane: Lane, error: Unavailable) -> None:
-    """Hold a lane back for a moment, longer each time in a row."""
+def unreachable(session: Session, lane: Lane, error: Unavailable | Unsure) -> None:
+    """Hold a lane back for a moment, longer each time in a row: what meets one call will meet the next."""
     scope = f"lane:{lane}"
-    before = session.get(Pause, scope)
-    seconds = min(_LONGEST_BACKOFF, 2.0 ** (before.count if before and before.by == "upstream" else 0))
+    before = session.get(Pause, (scope, "upstream"))
+    seconds = min(_LONGEST_BACKOFF, 2.0 ** min(before.count if before else 0, 10))
     store.pause(session, scope, by="upstream", code=error.code, reason=error.message, seconds=seconds)
 
 

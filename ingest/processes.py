@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import IO
 
@@ -49,6 +50,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+_TRIES, _TRY_SECONDS = 10, 0.05
+
+
 class Claim:
     """A lock file held while a service runs on a home; it falls with the process, however that ends."""
 
@@ -57,18 +61,21 @@ class Claim:
         self._file: IO[str] | None = None
 
     def take(self) -> bool:
-        """False when another process holds it."""
+        """False when another process holds it. One that only looks (``is_held``) is waited for."""
         file = self._path.open("a+")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
-            return False
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        self._file = file
-        return True
+        for _ in range(_TRIES):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                time.sleep(_TRY_SECONDS)
+                continue
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            self._file = file
+            return True
+        file.close()
+        return False
 
     def is_held(self) -> bool:
         """True when some process holds it now."""

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, func, or_, select, text
 from sqlmodel import Session
 
 from ingest.batching import BATCH_LIMIT
 from ingest.clock import iso, now_ms
 from ingest.lanes import SENDING_LANES, Lane, Limit
-from ingest.models import Event, Item, Job, Pause, Submission, Worker
+from ingest.models import PRIVATE, Event, Item, Job, Pause, Submission, Worker
 from ingest.settings import Account
 from ingest.statuses import FINAL, OPEN, Status
 
@@ -208,14 +208,18 @@ def lanes_with_work(session: Session, now: int | None = None) -> list[Lane]:
     now = now or now_ms()
     found = []
     for lane in SENDING_LANES:
-        due = (
-            select(_item.c.id)
-            .where(_item.c.lane == lane, _item.c.status == Status.QUEUED, _item.c.due_at <= now)
-            .limit(1)
-        )
+        due = queued(select(_item.c.id)).where(_item.c.lane == lane, _item.c.due_at <= now).limit(1)
         if session.execute(due).first():
             found.append(lane)
     return found
+
+
+def queued(query: Any) -> Any:
+    """Restrict a query on items to the backlog, by its partial index.
+
+    The status is written out, as a bound one does not prove to the planner that the index holds; SQLite needs to be told as well.
+    """
+    return query.where(text("item.status = 'QUEUED'")).with_hint(_item, "INDEXED BY ix_item_claim", "sqlite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +341,18 @@ def open_submissions(session: Session, unique_id: str) -> list[Submission]:
         _submission.c.state == "open", _submission.c.unique_id == unique_id, _submission.c.lane == Lane.UPLOAD
     )
     return list(session.execute(query).scalars())
+
+
+def posts_on_their_way(session: Session, unique_id: str) -> bool:
+    """Whether a post of this namespace may stand in the list without one of our rows knowing its video."""
+    waiting = select(_item.c.id).where(
+        _item.c.lane == Lane.SCRAPE,
+        _item.c.unique_id == unique_id,
+        _item.c.library == PRIVATE,
+        _item.c.status.in_([Status.SENDING, Status.UNSURE, Status.UNPARSE]),
+        _item.c.video_no.is_(None),
+    )
+    return session.execute(waiting.limit(1)).first() is not None
 
 
 def submission_of_task(session: Session, task_id: str) -> Submission | None:

@@ -83,8 +83,9 @@ class Quota:
         """How many stand in line."""
         keys = _line_keys(account, lane)
         try:
-            oldest = time.time() - PATIENCE - 1  # stale ones are pruned by the next look; here a rough view is enough
-            return int(self._redis.zcount(keys[2], f"{oldest * 1e6:.0f}", "+inf"))
+            seconds, micros = self._redis.time()  # the clock the line was written with, not ours
+            oldest = (seconds - PATIENCE) * 1e6 + micros
+            return int(self._redis.zcount(keys[2], f"{oldest:.0f}", "+inf"))
         except redis.RedisError as error:
             raise QuotaUnavailable(f"Redis did not answer: {error}") from error
 
@@ -122,13 +123,13 @@ class Place:
         self._line = _line_keys(account, lanes[0])
         self._buckets = [_bucket_key(account, lane) for lane in limited]
         self._intervals = [quota.interval_us(lane) for lane in limited]
-        self._stamped = False
+        self._used = False
 
     def __enter__(self) -> "Place":
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        if self._free or self._stamped:
+        if self._free or self._used:
             return
         try:
             self._quota.run("leave", self._line + self._buckets, [self._ticket])
@@ -181,10 +182,13 @@ class Place:
         if not self._free:
             self._quota.run("leave", self._line + self._buckets, [self._ticket])
 
+    def use(self) -> None:
+        """The request may leave any moment from now on: whatever happens, its slot is not given back."""
+        self._used = True
+
     def stamp(self) -> None:
         if not self._free:
             self._quota.run("stamp", self._buckets, [self._ticket, *self._intervals])
-        self._stamped = True
 
 
 class Slot:
@@ -198,6 +202,7 @@ class Slot:
         """Right before the write; SlotLost when it came too late."""
         if time.monotonic() >= self.use_by:
             raise SlotLost("the slot's use-by passed before the request could be written")
+        self._place.use()
 
     def stamp(self) -> None:
         """Right after the write."""

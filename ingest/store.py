@@ -18,6 +18,7 @@ from ingest.batching import BATCH_LIMIT
 from ingest.clock import now_ms
 from ingest.lanes import Lane
 from ingest.models import Callback, Event, Item, Job, Pause, Submission, Worker
+from ingest.queries import queued
 from ingest.sources.found import Found, Kind
 from ingest.statuses import News, Status, decide, frees_content
 from ingest.tokens import new_short_id
@@ -83,7 +84,7 @@ def add_items(session: Session, job: Job, found: Sequence[Found], hashes: Mappin
         if one.skip:
             row.update(status=Status.SKIPPED, error_code="not_a_video", error=one.skip)
         elif key and key in owners:
-            row.update(_copy_of(*owners[key]))
+            row.update(copy_of(*owners[key]))
         elif key:
             row["holds"] = key
             owners[key] = (number, one.source)
@@ -158,11 +159,14 @@ def _owners(session: Session, keys: Sequence[str]) -> dict[str, tuple[int, str]]
     found: dict[str, tuple[int, str]] = {}
     for start in range(0, len(keys), 500):
         query = select(_item.c.holds, _item.c.id, _item.c.source).where(_item.c.holds.in_(keys[start : start + 500]))
+        # Locked (Postgres): an owner that is about to free its content must see the copies that name it.
+        query = query.order_by(_item.c.id).with_for_update()
         found.update({row.holds: (row.id, row.source) for row in session.execute(query)})
     return found
 
 
-def _copy_of(twin_id: int, source: str) -> dict[str, Any]:
+def copy_of(twin_id: int, source: str = "") -> dict[str, Any]:
+    """What a row says when its twin went before it."""
     named = f" ({source})" if source else ""
     return {
         "status": Status.SKIPPED,
@@ -255,7 +259,7 @@ def _free(session: Session, item_id: int, now: int) -> None:
     values = {"twin_id": None, "holds": holds, "due_at": now}
     if tell(session, heir, News.TWIN_GONE, detail=f"item {item_id} will not be sent", values=values, now=now):
         for start in range(0, len(others), 500):
-            copy = _copy_of(heir, "")
+            copy = copy_of(heir)
             rows = _item.c.id.in_(others[start : start + 500])
             session.execute(update(_item).where(rows).values(twin_id=heir, error=copy["error"]))
 
@@ -292,10 +296,10 @@ def claim(
 
 def _next_batch(session: Session, lane: Lane, now: int, held_jobs: Sequence[int]) -> list[Item]:
     """The most urgent due item and, on the scrape lane, those that may travel with it. Postgres: rows locked by others are passed over."""
-    due = [_item.c.lane == lane, _item.c.status == Status.QUEUED, _item.c.due_at <= now]
+    due = [_item.c.lane == lane, _item.c.due_at <= now]
     if held_jobs:
         due.append(_item.c.job_id.not_in(held_jobs))
-    query = select(Item).where(*due).order_by(_item.c.priority.desc(), _item.c.id)
+    query = queued(select(Item)).where(*due).order_by(_item.c.priority.desc(), _item.c.id)
     first = session.execute(query.limit(1).with_for_update(skip_locked=True)).scalars().one_or_none()
     if first is None or lane is not Lane.SCRAPE:
         return [first] if first else []
@@ -344,10 +348,10 @@ def _link_stem(url: str) -> str | None:
 
 def holds_lease(session: Session, submission_id: int) -> bool:
     """The fence: true while the submission is still its sender's. Read right before the request is written."""
-    query = select(_submission.c.id).where(
-        _submission.c.id == submission_id, _submission.c.state == "open", _submission.c.lease_until > now_ms()
-    )
-    return session.execute(query).one_or_none() is not None
+    mine = and_(_submission.c.id == submission_id, _submission.c.state == "open", _submission.c.lease_until > now_ms())
+    # An item that an earlier, late answer has settled meanwhile is not sent again.
+    waiting = select(_item.c.id).where(_item.c.submission_id == submission_id, _item.c.status == Status.SENDING)
+    return session.execute(select(_submission.c.id).where(mine, waiting.exists())).one_or_none() is not None
 
 
 def renew(session: Session, submission_ids: Iterable[int], lease_seconds: float) -> None:
@@ -389,6 +393,7 @@ def accepted(
     early = now if any(session.execute(hints).one()) else None
     for item_id in claimed.fences:
         taken = {
+            "submission_id": submission_id,
             "video_no": video_no,
             "task_id": task_id,
             "accepted_at": now,
@@ -431,6 +436,7 @@ def refused(session: Session, claimed: Claimed, code: str, message: str, sent_at
                 session,
                 item_id,
                 News.REFUSED,
+                guard=_item.c.submission_id == submission_id,
                 submission_id=submission_id,
                 values={"error_code": code, "error": f"Memories.ai refused it: {message}"},
             )
@@ -605,8 +611,10 @@ def note_unmatched(session: Session, submission_id: int, video_nos: Sequence[str
 def take_callbacks(session: Session, limit: int, hold_seconds: float = 30.0) -> list[Callback]:
     """Callbacks to apply, put off so that nobody else applies them meanwhile."""
     now = now_ms()
-    due = select(_callback.c.id).where(_callback.c.state.in_(["new", "parked"]), _callback.c.due_at <= now)
-    ids = list(session.execute(due.order_by(_callback.c.id).limit(limit).with_for_update(skip_locked=True)).scalars())
+    # Written out, so that the planner can prove that the partial index holds.
+    due = select(_callback.c.id).where(text("callback.state IN ('new', 'parked')"), _callback.c.due_at <= now)
+    chosen = due.order_by(_callback.c.due_at, _callback.c.id).limit(limit).with_for_update(skip_locked=True)
+    ids = list(session.execute(chosen).scalars())
     if not ids:
         return []
     session.execute(
@@ -656,9 +664,9 @@ def pause(
     }
     statement = _upsert(session)(_pause).values(**row, count=1)
     # `since` stays that of the first one: it says how long the trouble lasts.
-    later = {name: value for name, value in row.items() if name not in ("scope", "since")}
+    later = {name: value for name, value in row.items() if name not in ("scope", "by", "since")}
     session.execute(
-        statement.on_conflict_do_update(index_elements=["scope"], set_={**later, "count": _pause.c.count + 1})
+        statement.on_conflict_do_update(index_elements=["scope", "by"], set_={**later, "count": _pause.c.count + 1})
     )
 
 

@@ -89,6 +89,7 @@ class Supervisor:
         settings.signing_secret  # noqa: B018  (made before the children race for it)
         try:
             if not settings.redis_url:
+                self._await_no_broker()
                 self._start(self._broker_part())
                 self._await([self._parts[0]], 15)
             elif not broker.answers(settings):
@@ -111,6 +112,14 @@ class Supervisor:
         finally:
             self._stop_all()
         return 0
+
+    def _await_no_broker(self) -> None:
+        """The server of a service that was killed may still be going down; it would take the new one's socket with it."""
+        deadline = time.monotonic() + 10
+        while broker.answers(self._settings):
+            if time.monotonic() > deadline:
+                raise StartFailed(f"a broker that is not ours runs on {self._home}; end it first")
+            self._stop.wait(0.1)
 
     def _broker_part(self) -> Part:
         return Part("broker", broker.server_command(self._home), lambda _: broker.answers(self._settings))
@@ -162,12 +171,16 @@ class Supervisor:
             path.replace(path.with_suffix(".log.1"))
         with path.open("ab", buffering=0) as target:
             for line in source:
-                target.write(line)
+                with suppress(
+                    OSError
+                ):  # a full disk: the words are lost, but a pipe that nobody drains would block the part
+                    target.write(line)
                 text = line.decode("utf-8", "replace").rstrip()
                 if text.strip():
                     part.last_words = text
                 if _is_urgent(text) and not self._stop.is_set():
-                    self._say(f"[{part.name}] {text}")
+                    with suppress(OSError):
+                        self._say(f"[{part.name}] {text}")
 
     def _await(self, parts: list[Part], seconds: float) -> None:
         """Until each of ``parts`` works. A part that ends before is a failed start."""

@@ -44,7 +44,7 @@ def create_app(database: Database, secret: str) -> Flask:
 
     @app.get("/healthz")
     def healthz() -> Response:
-        return _answer(200, "ok")
+        return _answer(200, "ok") if keeper.is_alive() else _answer(503, "the writer has ended")
 
     @app.errorhandler(HTTPException)
     def plain(error: HTTPException) -> Response:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import insert
-from sqlalchemy.exc import SQLAlchemyError
 
 from ingest.clock import now_ms
 from ingest.database import Database
@@ -76,10 +75,14 @@ class Keeper:
             try:
                 with self._database.write() as session:
                     session.execute(insert(Callback), group.rows)
-            except SQLAlchemyError as error:
+            except Exception as error:  # noqa: BLE001  (the one writer must outlive everything; the senders hear of it)
                 log.error("%d callbacks could not be kept: %s", len(group.rows), error)
                 group.error = error
-            group.done.set()
+            finally:
+                group.done.set()
+
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
 
     def close(self) -> None:
         with self._lock:

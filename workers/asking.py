@@ -24,6 +24,10 @@ class NotNow(Exception):
     """No answer this time; the rows stay due and are asked about again."""
 
 
+class NoAnswer(NotNow):
+    """This question is not answered here, now or later: refused, or a call that this deployment does not have."""
+
+
 def ask(context: Context, lane: Lane, question: Callable[[Upstream, Gate], T]) -> T:
     """One question at the lane's next slot. Raises NotNow, whatever the reason."""
     account = context.settings.account_for(lane)
@@ -34,10 +38,7 @@ def ask(context: Context, lane: Lane, question: Callable[[Upstream, Gate], T]) -
             place.near(_LEAD, at_most=_LONGEST_WAIT)
             return question(context.upstream(lane), SlotGate(place, context))
     except TooFast as error:
-        closed = context.quota.close(account, lane)
-        log.info("Memories.ai says too fast on lane %s; it stays closed for %.0f s", lane, closed)
-        with context.database.write() as session:
-            pauses.too_fast(session, lane, error, closed)
+        context.close_lane(lane, error)
         raise NotNow(str(error)) from error
     except AccountTrouble as error:
         with context.database.write() as session:
@@ -45,7 +46,11 @@ def ask(context: Context, lane: Lane, question: Callable[[Upstream, Gate], T]) -
         raise NotNow(str(error)) from error
     except Refused as error:
         log.warning("Memories.ai refused a question on lane %s: %s", lane, error)
-        raise NotNow(str(error)) from error
-    except (Unavailable, Unsure, Stopped, NotSoon, SlotLost, QuotaUnavailable) as error:
+        raise NoAnswer(str(error)) from error
+    except Unavailable as error:
+        log.info("No answer on lane %s: %s", lane, error)
+        missing = error.code not in ("unreachable", "stopping")  # it answered, but not to this
+        raise (NoAnswer if missing else NotNow)(str(error)) from error
+    except (Unsure, Stopped, NotSoon, SlotLost, QuotaUnavailable) as error:
         log.info("No answer on lane %s: %s", lane, error)
         raise NotNow(str(error)) from error

@@ -10,7 +10,7 @@ from celery import Celery
 from kombu.exceptions import ChannelError, OperationalError
 from sqlalchemy.exc import SQLAlchemyError
 
-from ingest import broker, queries, store
+from ingest import broker, pauses, queries, store
 from ingest.clock import now_ms
 from ingest.database import Database, open_database
 from ingest.lanes import CAPTION_LANES, Lane
@@ -18,6 +18,7 @@ from ingest.nudge import SEND, Nudger
 from ingest.quota import Place, Quota, QuotaUnavailable, Slot, SlotLost, connect
 from ingest.settings import Settings
 from ingest.upstream.client import Upstream
+from ingest.upstream.errors import TooFast
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,17 @@ class Context:
             return 0  # an empty list does not exist in Redis
         except (OperationalError, OSError, redis.RedisError) as error:
             raise QuotaUnavailable(f"the broker did not answer: {error}") from error
+
+    def close_lane(self, lane: Lane, error: TooFast) -> None:
+        """After a 0429: nobody sends on this lane for a while, and people see why."""
+        try:
+            seconds = self.quota.close(self.settings.account_for(lane), lane)
+        except QuotaUnavailable as unavailable:
+            log.warning("Lane %s could not be closed, but without Redis no call is made either: %s", lane, unavailable)
+            return
+        log.info("Memories.ai says too fast on lane %s; it stays closed for %.0f s", lane, seconds)
+        with self.database.write() as session:
+            pauses.too_fast(session, lane, error, seconds)
 
     def order_stop(self) -> None:
         """No turn begins any more; what runs gets ``GRACE`` seconds and is then cut. Returns at once."""
@@ -124,7 +136,7 @@ class Renewer:
                     store.heartbeat(session, self._started_at)
                     if held:
                         store.renew(session, held, self._lease)
-            except SQLAlchemyError as error:
+            except Exception as error:  # noqa: BLE001  (without this thread every sender would be taken for dead)
                 log.warning("Leases could not be renewed, trying again: %s", error)
             if self._end.wait(self._lease / 3):
                 return

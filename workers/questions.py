@@ -5,8 +5,11 @@ videos. The list lags: absent or pending means ask again, never FAIL before the 
 """
 
 import logging
+import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from sqlmodel import Session
@@ -21,7 +24,7 @@ from ingest.sources import posts
 from ingest.statuses import News, Stage, Status
 from ingest.upstream.client import LIST_PAGE
 from ingest.upstream.fields import Video, Word
-from workers.asking import NotNow, ask
+from workers.asking import NoAnswer, NotNow, ask
 from workers.context import Context
 
 log = logging.getLogger(__name__)
@@ -34,64 +37,103 @@ _GROWTH, _LONGEST = 1.5, 600.0
 #: After a hint the news is near: the list lags by seconds.
 _HINTED_FIRST = 2.0
 _LATE_QUESTIONS = 6
+#: A task that is said to have failed may have brought some posts, and the list lags: so many looks before its word is taken.
+_FAILED_TASK_LOOKS = 3
 
 
 def run(context: Context) -> None:
-    """Ask about everything that is due."""
-    while not context.stop.is_set():
+    """Ask about everything that is due, until nothing is or no answer comes."""
+    while not context.stop.is_set() and context.pause_of(Lane.LIST) is None:
         with context.database.write() as session:
             known = store.take_due(session, Status.UNPARSE, LIST_PAGE, _HOLD, has_video=True)
             tasks = store.take_due(session, Status.UNPARSE, LIST_PAGE, _HOLD, has_video=False)
             late = store.take_late(session, LIST_PAGE, _HOLD)
         if not (known or tasks or late):
             return
-        _about_videos(context, [item for item in known + late if item.video_no])
-        _about_tasks(context, [item for item in tasks + late if not item.video_no])
+        answered = _about_videos(context, [item for item in known + late if item.video_no])
+        answered &= _about_tasks(context, [item for item in tasks + late if not item.video_no])
+        if not answered:
+            return  # trouble: the rest waits for the next tick, not for a storm of questions
 
 
 def delay(context: Context, item: Item) -> float:
     """Seconds until the next question about an item that there is no news of."""
-    scheduled = min(_LONGEST, context.timings.poll * _GROWTH**item.asked)
-    return min(scheduled, _HINTED_FIRST * 2.0**item.asked) if item.hinted_at else scheduled
+    times = min(item.asked, 30)  # beyond that a power is only a danger
+    scheduled = min(_LONGEST, context.timings.poll * _GROWTH**times)
+    return min(scheduled, _HINTED_FIRST * 2.0**times) if item.hinted_at else scheduled
+
+
+def each_group(context: Context, groups: Iterable[tuple[Sequence[Item], Callable[[], None]]]) -> bool:
+    """Ask about one group after the other; False when one got no answer.
+
+    What goes wrong with one group, in our own code too, must not keep the others from being asked.
+    """
+    answered = True
+    for items, ask_about in groups:
+        try:
+            ask_about()
+        except NotNow:
+            put_off(context, items, _AFTER_TROUBLE)
+            answered = False
+        except Exception:
+            log.exception("Items %s could not be asked about", [item.id for item in items][:10])
+            put_off(context, items, _AFTER_FAULT)
+    return answered
 
 
 # Videos whose number is known
 
 
-def _about_videos(context: Context, items: Sequence[Item]) -> None:
+def _about_videos(context: Context, items: Sequence[Item]) -> bool:
     by_place: dict[tuple[str, str], list[Item]] = defaultdict(list)
     for item in items:
         by_place[item.unique_id, item.library].append(item)
+    groups: list[tuple[Sequence[Item], Callable[[], None]]] = []
     for (unique_id, library), group in by_place.items():
-        try:
-            found = _look_up(context, unique_id, library, group)
-        except NotNow:
-            put_off(context, group)
-            continue
-        with context.database.write() as session:
-            for item in group:
-                hear(context, session, item, found.get(item.video_no or ""))
+        if library == PUBLIC or len(group) <= _FEW:
+            groups += [([item], partial(_ask_one, context, item)) for item in group]
+        else:
+            groups.append((group, partial(_ask_list, context, unique_id, group)))
+    return each_group(context, groups)
 
 
-def _look_up(context: Context, unique_id: str, library: str, items: Sequence[Item]) -> dict[str, Video]:
-    numbers = [item.video_no for item in items if item.video_no]
-    if library == PUBLIC or len(numbers) <= _FEW:
-        answers = [_one(context, number, unique_id, library) for number in numbers]
-        return {video.video_no: video for video in answers if video}
-    if not context.filter_ignored:
-        listed = ask(context, Lane.LIST, lambda up, gate: up.list_videos(unique_id, 1, gate, numbers))
-        if {video.video_no for video in listed} <= set(numbers):
-            return {video.video_no: video for video in listed}
-        log.info("Memories.ai does not honour video_nos here; the list is swept instead")
-        context.filter_ignored = True
-    oldest = min((item.accepted_at or item.created_at for item in items), default=0)
-    return {video.video_no: video for video in sweep(context, unique_id, oldest, until=set(numbers))}
+def _ask_one(context: Context, item: Item) -> None:
+    video = look_up(context, item.video_no or "", item.unique_id, item.library)
+    with context.database.write() as session:
+        hear(context, session, item, video)
 
 
-def _one(context: Context, number: str, unique_id: str, library: str) -> Video | None:
-    if library == PUBLIC:
-        return ask(context, Lane.DETAIL, lambda up, gate: up.public_detail(number, gate))
-    return ask(context, Lane.DETAIL, lambda up, gate: up.metadata(number, unique_id, gate))
+def _ask_list(context: Context, unique_id: str, items: Sequence[Item]) -> None:
+    numbers = {item.video_no for item in items if item.video_no}
+    listed = None if context.filter_ignored else _some(context, unique_id, numbers)
+    if listed is None:
+        oldest = min(item.accepted_at or item.created_at for item in items)
+        listed = sweep(context, unique_id, oldest, until=numbers)
+    found = {video.video_no: video for video in listed}
+    with context.database.write() as session:
+        for item in items:
+            hear(context, session, item, found.get(item.video_no or ""))
+
+
+def _some(context: Context, unique_id: str, numbers: set[str]) -> list[Video] | None:
+    """These videos from the list; None where the vendor ignores ``video_nos``, which ids not asked for give away."""
+    listed = ask(context, Lane.LIST, lambda up, gate: up.list_videos(unique_id, 1, gate, sorted(numbers)))
+    if {video.video_no for video in listed} <= numbers:
+        return listed
+    log.info("Memories.ai does not honour video_nos here; the list is swept instead")
+    context.filter_ignored = True
+    return None
+
+
+def look_up(context: Context, number: str, unique_id: str, library: str) -> Video | None:
+    """One video by its number; None where it is not there (yet)."""
+    try:
+        if library == PUBLIC:
+            return ask(context, Lane.DETAIL, lambda up, gate: up.public_detail(number, gate))
+        return ask(context, Lane.DETAIL, lambda up, gate: up.metadata(number, unique_id, gate))
+    except NoAnswer:  # the call is no part of the seed: some deployments may not have it
+        listed = [] if library == PUBLIC else _some(context, unique_id, {number}) or []
+        return next((video for video in listed if video.video_no == number), None)
 
 
 def _page(context: Context, unique_id: str, page: int) -> list[Video]:
@@ -104,12 +146,16 @@ def sweep(context: Context, unique_id: str, oldest_ms: int, until: set[str] | No
     Pages shift while uploads run, so it is keyed by id and ends at an empty page, not at a count (contract B.3 L1).
     """
     seen: dict[str, Video] = {}
-    page = 1
+    page, newest_first, first, before = 1, True, -math.inf, math.inf
     while True:
         listed = _page(context, unique_id, page)
         seen.update({video.video_no: video for video in listed})
         times = [created_ms(video) for video in listed]
-        past = bool(times) and all(made is not None and made < oldest_ms - _SWEEP_SLACK_MS for made in times)
+        # The order is stated nowhere: only where it was seen to hold so far does an old page end the list.
+        known = [made for made in times if made is not None]
+        newest_first &= len(known) == len(times) and all(a >= b for a, b in pairwise([before, *known]))
+        first, before = max([first, *known[:1]]), known[-1] if known else before
+        past = newest_first and first > before and max(known, default=math.inf) < oldest_ms - _SWEEP_SLACK_MS
         if not listed or past or (until is not None and until <= seen.keys()):
             return list(seen.values())
         page += 1
@@ -122,18 +168,20 @@ _SWEEP_SLACK_MS = 120_000
 # Posts whose task is known
 
 
-def _about_tasks(context: Context, items: Sequence[Item]) -> None:
+def _about_tasks(context: Context, items: Sequence[Item]) -> bool:
     by_submission: dict[int, list[Item]] = defaultdict(list)
     for item in items:
         if item.submission_id is not None:
             by_submission[item.submission_id].append(item)
     with context.database.read() as session:
         submissions = queries.submissions(session, by_submission)
-    for submission_id, group in by_submission.items():
-        try:
-            look_at_task(context, submissions[submission_id], {item.id for item in group if item.id})
-        except NotNow:
-            put_off(context, group)
+    return each_group(
+        context,
+        [
+            (group, partial(look_at_task, context, submissions[number], {item.id for item in group if item.id}))
+            for number, group in by_submission.items()
+        ],
+    )
 
 
 def look_at_task(context: Context, submission: Submission, asked_about: set[int]) -> None:
@@ -141,9 +189,11 @@ def look_at_task(context: Context, submission: Submission, asked_about: set[int]
 
     Items of ``asked_about`` that do not appear are asked about again, or expire.
     """
-    assert submission.id is not None and submission.task_id is not None
+    assert submission.id is not None
     task_id, unique_id = submission.task_id, submission.unique_id
-    videos = ask(context, Lane.TASK_STATUS, lambda up, gate: up.task_videos(task_id, unique_id, gate))
+    videos = (
+        ask(context, Lane.TASK_STATUS, lambda up, gate: up.task_videos(task_id, unique_id, gate)) if task_id else []
+    )
     with context.database.read() as session:
         items = queries.items_by_id(session, submission.item_ids)
     by_post = {(item.platform, item.post_id): item for item in items}
@@ -206,7 +256,11 @@ def _hear_of_post(context: Context, session: Session, item: Item, video: Video, 
 def _hear_nothing_of_post(context: Context, session: Session, item: Item, submission: Submission) -> None:
     assert item.id is not None
     since = item.accepted_at or item.updated_at
-    if submission.hinted_task_state == Word.BROKEN and item.status == Status.UNPARSE:
+    if (
+        submission.hinted_task_state == Word.BROKEN
+        and item.status == Status.UNPARSE
+        and item.asked >= _FAILED_TASK_LOOKS
+    ):
         values = {
             "error_code": "task_failed",
             "error": "Memories.ai reports that the scrape failed, and the post is not in it",
@@ -258,13 +312,14 @@ def _still_late(context: Context, session: Session, item: Item) -> None:
         store.ask_again(session, item, delay(context, item))
 
 
-def put_off(context: Context, items: Sequence[Item]) -> None:
+def put_off(context: Context, items: Sequence[Item], seconds: float) -> None:
     """No answer: due again soon. The question was not asked, so it is not counted."""
     with context.database.write() as session:
-        store.put_off(session, [item.id for item in items if item.id], _AFTER_TROUBLE)
+        store.put_off(session, [item.id for item in items if item.id], seconds)
 
 
-_AFTER_TROUBLE = 2.0
+#: After no answer, and after a fault of our own that a person must look at, seconds.
+_AFTER_TROUBLE, _AFTER_FAULT = 2.0, 60.0
 
 
 def _passed(since_ms: int, seconds: float) -> bool:

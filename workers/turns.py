@@ -5,8 +5,13 @@ slot nudges the next one.
 """
 
 import logging
+import time
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
+
+from sqlalchemy.exc import OperationalError
+from sqlmodel import Session
 
 from ingest import content, pauses, queries, store
 from ingest.candidates import sent_name
@@ -33,6 +38,9 @@ _MOST_TURNS = 8
 _MOST_UNFIT = 20
 #: An item whose call met a fault at the vendor's edge waits so long, seconds.
 _AFTER_FAULT = 2.0
+#: An item whose turn met a fault of our own waits so long, seconds: a person must look at the log.
+_AFTER_OWN_FAULT = 60.0
+_RECORD_AGAIN = 0.5
 
 
 def wanted_turns(interval: float) -> int:
@@ -80,51 +88,47 @@ def _fit(context: Context, claimed: Claimed) -> bool:
     with context.renewer.holding(claimed.submission.id):
         try:
             fitness = content.check_file(path)
-            twin = _twin_by_content(context, item, fitness)
+            sha256 = _hash_where_it_matters(context, item, fitness)
         except content.Unfit as error:
             _end_unsent(context, claimed, News.UNFIT, error_code=error.code, error=str(error))
             return False
         except OSError as error:
-            _end_unsent(
-                context,
-                claimed,
-                News.UNFIT,
-                error_code="unreadable",
-                error=f"{path} cannot be read: {error.strerror}",
-            )
+            message = f"{path} cannot be read: {error.strerror}"
+            _end_unsent(context, claimed, News.UNFIT, error_code="unreadable", error=message)
             return False
-    if twin is not None:
-        number, source = twin
-        message = f"the same as item {number} ({source}); not sent again"
-        _end_unsent(context, claimed, News.DUPLICATE, error_code="duplicate", error=message, twin_id=number)
-        return False
-    if fitness.warning:
-        with context.database.write() as session:
+    with context.database.write() as session:
+        twin = store.learn_content(session, item.id, sha256, fitness.size, fitness.mtime_ns) if sha256 else None
+        if fitness.warning:
             store.warn(session, item.id, fitness.warning)
-    return True
+        if twin is not None:  # in one transaction: a twin that frees its content must find its copy
+            _close_unsent(session, claimed, News.DUPLICATE, **store.copy_of(*twin))
+    return twin is None
 
 
-def _twin_by_content(context: Context, item: Item, fitness: content.Fitness) -> tuple[int, str] | None:
-    """Hash where size says that it could matter: another live item of the namespace has as many bytes."""
-    assert item.id is not None
+def _hash_where_it_matters(context: Context, item: Item, fitness: content.Fitness) -> str | None:
+    """sha256 when another live item of the namespace has as many bytes; else the upload hashes on its way."""
     with context.database.read() as session:
         others = queries.same_size(session, item.unique_id, item.library, [fitness.size], but=item.id)
     if not others:
         return None
     for other in others:
         content.learn_of(context.database, other)
-    sha256 = content.hash_file(Path(item.source))
-    with context.database.write() as session:
-        return store.learn_content(session, item.id, sha256, fitness.size, fitness.mtime_ns)
+    if item.sha256 and (item.size, item.mtime_ns) == (fitness.size, fitness.mtime_ns):
+        return item.sha256
+    return content.hash_file(Path(item.source))
 
 
 def _end_unsent(context: Context, claimed: Claimed, news: News, **values: object) -> None:
+    with context.database.write() as session:
+        _close_unsent(session, claimed, news, **values)
+
+
+def _close_unsent(session: Session, claimed: Claimed, news: News, **values: object) -> None:
     submission_id = claimed.submission.id
     assert submission_id is not None
-    with context.database.write() as session:
-        if store.close_submission(session, submission_id, "released", ended_at=now_ms(), message=str(values["error"])):
-            for item_id in claimed.fences:
-                store.tell(session, item_id, news, submission_id=submission_id, values=values)
+    if store.close_submission(session, submission_id, "released", ended_at=now_ms(), message=str(values["error"])):
+        for item_id in claimed.fences:
+            store.tell(session, item_id, news, submission_id=submission_id, values=values)
 
 
 def _send(context: Context, lane: Lane, claimed: Claimed, place: Place) -> None:
@@ -133,16 +137,13 @@ def _send(context: Context, lane: Lane, claimed: Claimed, place: Place) -> None:
     gate = _TurnGate(place, context, submission_id, lane)
     with context.renewer.holding(submission_id):
         try:
-            _call(context, lane, claimed, gate)
+            _record(context, lane, claimed, gate, _call(context, lane, claimed, gate))
         except Refused as error:
             with context.database.write() as session:
                 store.refused(session, claimed, error.code, error.message, gate.sent_at)
                 pauses.passed(session, lane)
         except TooFast as error:
-            closed = context.quota.close(context.settings.account_for(lane), lane)
-            log.info("Memories.ai says too fast on lane %s; it stays closed for %.0f s", lane, closed)
-            with context.database.write() as session:
-                pauses.too_fast(session, lane, error, closed)
+            context.close_lane(lane, error)
             _release(context, claimed, f"{error.code}: too fast", code=error.code)
         except AccountTrouble as error:
             with context.database.write() as session:
@@ -157,21 +158,30 @@ def _send(context: Context, lane: Lane, claimed: Claimed, place: Place) -> None:
             # Later than the lane: an item that alone meets this must not hold up the others.
             _release(context, claimed, error.message, code=error.code, delay_seconds=_AFTER_FAULT)
         except Unsure as error:
-            detail = "the service stopped while it was sent" if context.stop.is_set() else error.message
-            with context.database.write() as session:
-                store.lost(
-                    session,
-                    submission_id,
-                    claimed.fences,
-                    detail,
-                    ended_at=now_ms(),
-                    sent_at=gate.sent_at,
-                    code=error.code,
-                )
+            _lose(context, claimed, gate, error.message, code=error.code)
+            if not context.stop.is_set():
+                with context.database.write() as session:
+                    pauses.unreachable(session, lane, error)
         except (Stopped, NotSoon, SlotLost, QuotaUnavailable) as error:
             _release(context, claimed, str(error) or "the service stopped before it was sent")
         except OSError as error:  # the file, not the wire: httpx wraps that
             _end_file(context, claimed, gate, error)
+        except Exception as error:
+            # A fault of our own. Its items must not stay in the hands of nobody until the lease ends.
+            log.exception("Submission %s failed in an unforeseen way", submission_id)
+            if gate.sent_at is None:
+                _release(context, claimed, f"fault: {error}", delay_seconds=_AFTER_OWN_FAULT)
+            else:
+                _lose(context, claimed, gate, f"fault: {error}")
+
+
+def _lose(context: Context, claimed: Claimed, gate: "_TurnGate", detail: str, code: str | None = None) -> None:
+    assert claimed.submission.id is not None
+    said = "the service stopped while it was sent" if context.stop.is_set() else detail
+    with context.database.write() as session:
+        store.lost(
+            session, claimed.submission.id, claimed.fences, said, ended_at=now_ms(), sent_at=gate.sent_at, code=code
+        )
 
 
 def _end_file(context: Context, claimed: Claimed, gate: "_TurnGate", error: OSError) -> None:
@@ -181,9 +191,7 @@ def _end_file(context: Context, claimed: Claimed, gate: "_TurnGate", error: OSEr
     if gate.sent_at is None:
         _end_unsent(context, claimed, News.UNFIT, error_code="unreadable", error=message)
         return
-    assert claimed.submission.id is not None
-    with context.database.write() as session:
-        store.lost(session, claimed.submission.id, claimed.fences, message, ended_at=now_ms(), sent_at=gate.sent_at)
+    _lose(context, claimed, gate, message)
 
 
 def _release(
@@ -193,29 +201,56 @@ def _release(
         store.released(session, claimed, detail, code=code, delay_seconds=delay_seconds)
 
 
-def _call(context: Context, lane: Lane, claimed: Claimed, gate: "_TurnGate") -> None:
-    """Send the submission and record what it was given: a video_no, or a task id."""
-    submission, first = claimed.submission, claimed.items[0]
-    upstream, video_no, task_id, body = context.upstream(lane), None, None, None
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a submission was given: a video_no, or a task id; and what was sent, if it was a file."""
+
+    video_no: str | None = None
+    task_id: str | None = None
+    body: FileBody | None = None
+
+
+def _call(context: Context, lane: Lane, claimed: Claimed, gate: "_TurnGate") -> _Answer:
+    submission, first, upstream = claimed.submission, claimed.items[0], context.upstream(lane)
     callback = _callback(context, submission.operation, submission.short_id)
     if first.kind == Kind.FILE:
         path = Path(first.source)
         name = sent_name(path.name, submission.short_id if context.settings.name_ids else None)
         with FileBody(path, name, content.content_type(path)) as body:
-            video_no = upstream.upload(body, submission.unique_id, callback, {}, gate)
-    elif first.kind == Kind.LINK:
-        video_no = upstream.upload_url(first.source, submission.unique_id, callback, {}, gate)
-    else:
-        urls = [item.source for item in claimed.items if item.id in claimed.fences]
-        task_id = upstream.scraper_url(
-            urls, submission.unique_id, callback, first.quality, submission.library == "public", gate
-        )
-    with context.database.write() as session:
-        due_at = now_ms() + round(pauses.first_question(context.settings) * 1000)
-        store.accepted(session, claimed, video_no=video_no, task_id=task_id, sent_at=gate.sent_at, due_at=due_at)
-        if body is not None and body.sha256 and first.id is not None:
-            store.learn_content(session, first.id, body.sha256, body.path.stat().st_size, None)
-        pauses.passed(session, lane)
+            return _Answer(upstream.upload(body, submission.unique_id, callback, {}, gate), body=body)
+    if first.kind == Kind.LINK:
+        return _Answer(upstream.upload_url(first.source, submission.unique_id, callback, {}, gate))
+    urls = [item.source for item in claimed.items if item.id in claimed.fences]
+    public = submission.library == "public"
+    return _Answer(task_id=upstream.scraper_url(urls, submission.unique_id, callback, first.quality, public, gate))
+
+
+def _record(context: Context, lane: Lane, claimed: Claimed, gate: "_TurnGate", answer: _Answer) -> None:
+    """The answer is the only carrier of its id: a database that is away for a moment must not cost it."""
+    deadline = time.monotonic() + context.timings.lease
+    while True:
+        try:
+            with context.database.write() as session:
+                due_at = now_ms() + round(pauses.first_question(context.settings) * 1000)
+                store.accepted(
+                    session,
+                    claimed,
+                    video_no=answer.video_no,
+                    task_id=answer.task_id,
+                    sent_at=gate.sent_at,
+                    due_at=due_at,
+                )
+                pauses.passed(session, lane)
+            break
+        except OperationalError as error:
+            if time.monotonic() > deadline:
+                raise
+            log.warning("An answer could not be recorded, trying again: %s", error.orig)
+            time.sleep(_RECORD_AGAIN)
+    body, item_id = answer.body, claimed.items[0].id
+    if body is not None and body.sha256 is not None and item_id is not None:
+        with context.database.write() as session:  # on its own: who owns the content must not undo what was accepted
+            store.learn_content(session, item_id, body.sha256, body.size, None)
 
 
 def _callback(context: Context, operation: str, short_id: str) -> str | None:

@@ -2,7 +2,9 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
 
 from sqlmodel import Session
 
@@ -13,10 +15,9 @@ from ingest.durations import say_duration
 from ingest.lanes import Lane
 from ingest.models import Item, Submission
 from ingest.statuses import News, Status
-from ingest.upstream.fields import Word
-from workers.asking import NotNow, ask
+from ingest.upstream.fields import Video, Word
 from workers.context import Context
-from workers.questions import delay, hear, look_at_task, put_off, sweep
+from workers.questions import delay, each_group, hear, look_at_task, look_up, sweep
 
 log = logging.getLogger(__name__)
 
@@ -28,17 +29,18 @@ _FIRST = 2.0
 
 def run(context: Context) -> None:
     """Settle what is due, namespace by namespace."""
+    if context.pause_of(Lane.LIST) is not None:
+        return
     with context.database.write() as session:
         uploads = store.take_due(session, Status.UNSURE, _AT_ONCE, _HOLD, lane=Lane.UPLOAD)
         scrapes = store.take_due(session, Status.UNSURE, _AT_ONCE, _HOLD, lane=Lane.SCRAPE)
     by_namespace: dict[str, list[Item]] = defaultdict(list)
     for item in uploads:
         by_namespace[item.unique_id].append(item)
-    for unique_id, items in by_namespace.items():
-        try:
-            _settle_uploads(context, unique_id, items)
-        except NotNow:
-            put_off(context, items)
+    each_group(
+        context,
+        [(items, partial(_settle_uploads, context, unique_id, items)) for unique_id, items in by_namespace.items()],
+    )
     _settle_scrapes(context, scrapes)
 
 
@@ -53,16 +55,21 @@ def _settle_scrapes(context: Context, items: Sequence[Item]) -> None:
             by_submission[item.submission_id].append(item)
     with context.database.read() as session:
         submissions = queries.submissions(session, by_submission)
-    for submission_id, group in by_submission.items():
-        try:
-            if submissions[submission_id].task_id:
-                look_at_task(context, submissions[submission_id], set())
-        except NotNow:
-            put_off(context, group)
-            continue
-        with context.database.write() as session:
-            for item in group:
-                _send_again(context, session, item, "a repeated scrape is free")
+    each_group(
+        context,
+        [
+            (group, partial(_settle_scrape, context, submissions[number], group))
+            for number, group in by_submission.items()
+        ],
+    )
+
+
+def _settle_scrape(context: Context, submission: Submission, items: Sequence[Item]) -> None:
+    if submission.task_id:
+        look_at_task(context, submission, set())
+    with context.database.write() as session:
+        for item in items:
+            _send_again(context, session, item, "a repeated scrape is free")
 
 
 # Files and links
@@ -81,7 +88,7 @@ def _confirm_hint(context: Context, item: Item, submissions: dict[int, Submissio
     number = submissions[item.submission_id or 0].hinted_video_no
     if number is None:
         return False
-    video = ask(context, Lane.DETAIL, lambda up, gate: up.metadata(number, item.unique_id, gate))
+    video = look_up(context, number, item.unique_id, item.library)
     if video is None:
         return False  # the list lags; the sweep below looks as well, and asks again
     with context.database.write() as session:
@@ -97,8 +104,22 @@ def _sweep_for(context: Context, unique_id: str, items: Sequence[Item]) -> None:
     started = now_ms()
     with context.database.read() as session:
         unsettled = [_unsettled(context, one) for one in queries.unsettled_submissions(session, unique_id)]
-    videos = sweep(context, unique_id, min(one.since_ms for one in unsettled)) if unsettled else []
+    if not unsettled:
+        return  # settled meanwhile
+    videos = sweep(context, unique_id, min(one.since_ms for one in unsettled))
+    findings = _findings(context, unique_id, unsettled, videos)
     with context.database.write() as session:
+        submissions = queries.submissions(session, {item.submission_id for item in items if item.submission_id})
+        for item in items:
+            finding = findings.get(item.submission_id or 0)
+            if finding is not None:
+                _conclude(context, session, item, submissions[item.submission_id or 0], finding, started)
+
+
+def _findings(
+    context: Context, unique_id: str, unsettled: Sequence[Unsettled], videos: Sequence[Video]
+) -> dict[int, Finding]:
+    with context.database.read() as session:
         # Read after the sweep: what was answered meanwhile is owned now.
         owned = queries.owned(session, [video.video_no for video in videos])
         others = queries.known_short_ids(session, short_ids_in(videos)) - {one.short_id for one in unsettled}
@@ -106,12 +127,8 @@ def _sweep_for(context: Context, unique_id: str, items: Sequence[Item]) -> None:
         rivals = queries.open_submissions(session, unique_id) + queries.unsettled_submissions(session, unique_id)
         swept = {one.submission_id for one in unsettled}
         under_way = [_unsettled(context, one) for one in rivals if one.id not in swept]
-        findings = settle(unsettled, videos, owned, others, under_way)
-        submissions = queries.submissions(session, {item.submission_id for item in items if item.submission_id})
-        for item in items:
-            finding = findings.get(item.submission_id or 0)
-            if finding is not None:
-                _conclude(context, session, item, submissions[item.submission_id or 0], finding, started)
+        strangers = queries.posts_on_their_way(session, unique_id)
+    return settle(unsettled, videos, owned, others, under_way, strangers)
 
 
 def _unsettled(context: Context, one: Submission) -> Unsettled:
@@ -135,6 +152,8 @@ def _conclude(
     ended = submission.ended_at or submission.lease_until
     proof_at = ended + round(context.timings.unsure * 1000)
     match finding:
+        case Adopt(number) if queries.owned(session, [number]):
+            store.ask_again(session, item, _FIRST)  # another row was faster by a moment
         case Adopt(number, also):
             _identify(session, item, number)
             for second in also:
@@ -152,7 +171,7 @@ def _conclude(
                     f"it is: {', '.join(numbers[:10])}"
                 )
                 values = {"error_code": "ambiguous", "error": said}
-                store.tell(session, item.id, News.EXPIRED, submission_id=submission.id, values=values)
+                _tell(session, item, News.EXPIRED, values)
             else:
                 store.ask_again(session, item, delay(context, item))
 
@@ -160,7 +179,7 @@ def _conclude(
 def _identify(session: Session, item: Item, video_no: str) -> None:
     assert item.id is not None
     values = {"video_no": video_no, "accepted_at": now_ms(), "due_at": now_ms(), "asked": 0}
-    store.tell(session, item.id, News.IDENTIFIED, submission_id=item.submission_id, values=values)
+    _tell(session, item, News.IDENTIFIED, values)
 
 
 def _send_again(context: Context, session: Session, item: Item, why: str) -> None:
@@ -168,8 +187,16 @@ def _send_again(context: Context, session: Session, item: Item, why: str) -> Non
     if item.attempts >= store.MOST_ATTEMPTS:
         said = f"it was sent {item.attempts} times and never arrived"
         values = {"error_code": "never_arrived", "error": said}
-        store.tell(session, item.id, News.EXPIRED, submission_id=item.submission_id, values=values)
+        _tell(session, item, News.EXPIRED, values)
         return
     # Each attempt waits a little longer than the one before.
     values_again = {"due_at": now_ms() + round(2.0**item.attempts * 500), "asked": 0}
-    store.tell(session, item.id, News.ABSENT, detail=why, submission_id=item.submission_id, values=values_again)
+    _tell(session, item, News.ABSENT, values_again, why)
+
+
+def _tell(session: Session, item: Item, news: News, values: Mapping[str, Any], detail: str | None = None) -> None:
+    """News about the submission that was looked into, not about one that the item travels in since."""
+    assert item.id is not None
+    guard = Item.__table__.c.submission_id == item.submission_id  # type: ignore[attr-defined]
+    number = item.submission_id
+    store.tell(session, item.id, news, detail=detail, submission_id=number, values=values, guard=guard)

@@ -25,6 +25,7 @@ from ingest.statuses import FINAL, Status
 
 _LOOK_SECONDS = 0.5
 _LINE_SECONDS = 5.0
+_AHEAD_EVERY = 6
 _RATE_WINDOW_SECONDS = 30.0
 
 Say = Callable[[str], None]
@@ -66,12 +67,15 @@ View = Callable[[Mapping[str, int], list[Ahead], float, Pause | None], None]
 
 
 def _follow(settings: Settings, database: Database, job_id: int, view: View, say: Say) -> dict[str, Any]:
-    rate, said, missed = Rate(), "", 0
+    rate, said, missed, looks = Rate(), "", 0, 0
+    ahead: list[Ahead] = []
     while True:
         with database.read() as session:
             pause = queries.pause_of_job(session, job_id, settings.account)
             now = queries.job_status(session, job_id, pause)
-            ahead = queries.ahead(session, settings.limits, job_id)
+            if looks % _AHEAD_EVERY == 0:  # it counts the whole backlog
+                ahead = queries.ahead(session, settings.limits, job_id)
+        looks += 1
         assert now is not None
         done = sum(now["counts"][status] for status in FINAL)
         view(now["counts"], ahead, rate.note(done), pause)

@@ -51,8 +51,11 @@ for i = 4, #KEYS do
     redis.call('PEXPIRE', KEYS[i], number(math.max(86400000, interval * 3 / 1000)))
     state[4] = ''
   end
+  local margin = tonumber(state[3] or '0')
+  -- After a clock that stepped back, or a limit that was raised, the old `next` may lie too far off.
+  next = math.min(next, now + use_by + interval + margin)
   opens = math.max(opens, next, tonumber(state[2] or '0'))
-  slowest = math.max(slowest, interval + tonumber(state[3] or '0'))
+  slowest = math.max(slowest, interval + margin)
   if state[4] and state[4] ~= '' and next > now then outstanding = 1 end
 end
 

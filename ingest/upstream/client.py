@@ -73,6 +73,7 @@ class FileBody:
     name: str
     content_type: str = "video/mp4"
     sha256: str | None = None
+    size: int = 0
     _hash: Any = field(default_factory=hashlib.sha256)
     _file: BinaryIO | None = None
 
@@ -95,6 +96,7 @@ class FileBody:
         piece = self._file.read(_CHUNK)
         if piece:
             self._hash.update(piece)
+            self.size += len(piece)
         else:
             self.sha256 = self._hash.hexdigest()
         return piece
@@ -108,6 +110,7 @@ class Upstream:
     ) -> None:
         host = httpx.URL(base_url).host
         self._base = base_url.rstrip("/")
+        self._key = key.encode()
         self._calls: set[_Call] = set()
         self._lock = threading.Lock()
         self._cut = False
@@ -174,7 +177,11 @@ class Upstream:
         body: dict[str, Any] = {"page": page, "size": LIST_PAGE, "unique_id": unique_id}
         if video_nos:
             body["video_nos"] = list(video_nos)
-        return read_videos(self._call("POST", "list_videos", gate, json=body).data)
+        data = self._call("POST", "list_videos", gate, json=body).data
+        if not (isinstance(data, Mapping) and isinstance(data.get("videos"), list)):
+            # An empty page may prove that a file never arrived; an answer without a list proves nothing.
+            raise Unsure("no_list", "list_videos answered without a list of videos")
+        return read_videos(data)
 
     def task_videos(self, task_id: str, unique_id: str, gate: Gate) -> list[Video]:
         """L3: what a scraper task has produced so far; empty while it downloads."""
@@ -215,7 +222,8 @@ class Upstream:
         finally:
             with self._lock:
                 self._calls.discard(call)
-        return _verdict(response, body, path)
+        # A vendor that quotes the key in its message must not carry it into our rows and logs.
+        return _verdict(response, body.replace(self._key, b"[key]") if self._key else body, path)
 
 
 class _Call:

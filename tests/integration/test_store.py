@@ -2,18 +2,23 @@
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
+from sqlmodel import Session
 
-from ingest import queries, store
+from ingest import pauses, queries, store
 from ingest.clock import now_ms
-from ingest.database import Database
+from ingest.database import Database, migrate
 from ingest.lanes import DEFAULT_LIMITS, Lane
-from ingest.models import Item, Job, Submission
+from ingest.models import Item, Job, Pause, Submission
 from ingest.sources.found import Found, Kind
 from ingest.statuses import News, Status
+from ingest.upstream.errors import Unavailable
 
 pytestmark = pytest.mark.integration
 
@@ -249,3 +254,86 @@ def test_a_pause_holds_for_its_key_alone_and_ends_by_time(database: Database) ->
         assert queries.pause_of_lane(session, Lane.UPLOAD, refused)
         assert queries.pause_of_lane(session, Lane.UPLOAD, other) is None
         assert queries.pause_of_lane(session, Lane.SCRAPE, other) is None
+
+
+def _plan(database: Database, act: Callable[[Session], object]) -> str:
+    """What the planner says about every SELECT that ``act`` runs."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(_connection, _cursor, statement, parameters, _context, _many) -> None:  # type: ignore[no-untyped-def]
+        seen.append((statement, parameters))
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    try:
+        with database.write() as session:
+            act(session)
+    finally:
+        event.remove(database.engine, "before_cursor_execute", note)
+    lines = []
+    with database.engine.connect() as connection:
+        for statement, parameters in seen:
+            if statement.startswith("SELECT"):
+                lines += [str(row) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+    return "\n".join(lines)
+
+
+def test_what_runs_every_second_never_walks_a_whole_table(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'plan.db'}"
+    migrate(url)
+    database = Database(url)
+    acts: dict[str, Callable[[Session], object]] = {
+        "claim": lambda session: store.claim(session, Lane.UPLOAD, "account", LEASE),
+        "lanes": queries.lanes_with_work,
+        "questions": lambda session: store.take_due(session, Status.UNPARSE, 200, 1, has_video=True),
+        "late": lambda session: store.take_late(session, 200, 1),
+        "callbacks": lambda session: store.take_callbacks(session, 500),
+        "leases": store.expire_leases,
+        "owned": lambda session: queries.owned(session, ["VI1"]),
+    }
+    for name, act in acts.items():
+        plan = _plan(database, act)
+        assert "SCAN" not in plan.replace("SCAN item USING INDEX ix_item_doubled", ""), f"{name}: {plan}"
+        if name == "claim":
+            assert "ix_item_claim" in plan and "TEMP B-TREE" not in plan, plan
+
+
+def test_an_item_settled_by_a_late_answer_is_not_sent_again(database: Database) -> None:
+    _add(database, _link(1))
+    old = _claim(database)
+    assert old
+    with database.write() as session:
+        session.execute(text("UPDATE submission SET lease_until = 5"))
+        store.expire_leases(session)
+        store.tell(session, old.items[0].id or 0, News.ABSENT)
+    new = _claim(database)
+    assert new
+    with database.read() as session:
+        assert store.holds_lease(session, new.submission.id or 0)
+    _accept(database, old, "VI1")
+    with database.read() as session:
+        assert not store.holds_lease(session, new.submission.id or 0)
+    with database.write() as session:
+        store.refused(session, new, "0001", "no", None)
+    item = _items(database)[0]
+    assert (item.status, item.video_no, item.submission_id) == ("UNPARSE", "VI1", old.submission.id)
+
+
+def test_a_persons_pause_outlives_the_vendors(database: Database) -> None:
+    from ingest.settings import Account
+
+    account = Account("account", "one")
+    with database.write() as session:
+        store.pause(session, "lane:upload", by="operator", reason="night")
+        store.pause(session, "lane:upload", by="upstream", reason="away", seconds=60)
+        pauses.passed(session, Lane.UPLOAD)
+    with database.read() as session:
+        found = queries.pause_of_lane(session, Lane.UPLOAD, account)
+    assert found and found.by == "operator"
+
+
+def test_trouble_of_many_hours_keeps_its_longest_back_off(database: Database) -> None:
+    with database.write() as session:
+        store.pause(session, "lane:upload", by="upstream", reason="away", seconds=1)
+        session.execute(text("UPDATE pause SET count = 5000"))
+        pauses.unreachable(session, Lane.UPLOAD, Unavailable("unreachable", "away"))
+        assert session.get_one(Pause, ("lane:upload", "upstream")).until <= now_ms() + 30_000  # type: ignore[operator]
