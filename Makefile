@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # UV_* : never let uv look for a Python of its own, it would need hosts outside the package index.
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help install demo up test test-storm lint lock clean
+.PHONY: help install demo up test test-storm bench lint lock clean
 
 help: ## print this help
 	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,11 @@ test: install ## all tests but the long storms
 
 test-storm: install ## the long chaos and scale runs
 	@$(BIN)/python -m pytest -q -m storm
+
+bench: install ## measure how much of the limits is used (about three minutes)
+	@$(BIN)/python -m benchmarks.limits
+	@$(BIN)/python -m benchmarks.limits --limit 20/s --seconds 30
+	@$(BIN)/python -m benchmarks.limits --lane scrape --limit 1/5s --seconds 30
 
 lint: install ## ruff, mypy, import rules
 	@$(BIN)/ruff check .

@@ -9,6 +9,7 @@
 What counts is the moment a request leaves, not the moment a slot is handed out; see the headers of ``lua/*.lua``.
 """
 
+import logging
 import math
 import threading
 import time
@@ -23,6 +24,8 @@ from ingest.lanes import Lane, Limit
 
 if TYPE_CHECKING:
     from ingest.settings import Account
+
+log = logging.getLogger(__name__)
 
 #: A slot not used within this many seconds is given back.
 USE_BY = 0.25
@@ -207,6 +210,42 @@ class Slot:
     def stamp(self) -> None:
         """Right after the write."""
         self._place.stamp()
+
+
+class SlotGate:
+    """The gate of one request (``ingest.upstream.client.Gate``): it waits for the slot, and stamps it."""
+
+    #: A slot that comes later than this is not waited for with a connection open, seconds.
+    soon = 5.0
+    _tries = 5
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._slot: Slot | None = None
+
+    def before_write(self) -> None:
+        for _ in range(self._tries):
+            self._slot = self._await_slot()
+            try:
+                self._slot.check()
+            except SlotLost:
+                self._place.give_back()
+                continue
+            return
+        raise SlotLost(
+            "the machine is too busy: the slot's use-by passed each time before the request could be written"
+        )
+
+    def _await_slot(self) -> Slot:
+        return self._place.take(at_most=self.soon)
+
+    def wrote(self) -> None:
+        assert self._slot is not None
+        try:
+            self._slot.stamp()
+        except QuotaUnavailable as error:
+            # The bytes are gone; an unstamped slot counts as sent at its use-by, which is safe.
+            log.warning("A sent request could not be stamped: %s", error)
 
 
 def _line_keys(account: "Account", lane: Lane) -> list[str]:

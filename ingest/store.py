@@ -346,9 +346,10 @@ def _link_stem(url: str) -> str | None:
     return stem or None
 
 
-def holds_lease(session: Session, submission_id: int) -> bool:
-    """The fence: true while the submission is still its sender's. Read right before the request is written."""
-    mine = and_(_submission.c.id == submission_id, _submission.c.state == "open", _submission.c.lease_until > now_ms())
+def holds_lease(session: Session, submission_id: int, for_seconds: float = 0.0) -> bool:
+    """The fence: true while the submission is still its sender's, and for so long. Read right before the request is written."""
+    until = now_ms() + round(for_seconds * 1000)
+    mine = and_(_submission.c.id == submission_id, _submission.c.state == "open", _submission.c.lease_until > until)
     # An item that an earlier, late answer has settled meanwhile is not sent again.
     waiting = select(_item.c.id).where(_item.c.submission_id == submission_id, _item.c.status == Status.SENDING)
     return session.execute(select(_submission.c.id).where(mine, waiting.exists())).one_or_none() is not None

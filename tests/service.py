@@ -14,10 +14,12 @@ from typing import Any
 
 import httpx
 import psutil
+from sqlalchemy import select
 
 from ingest import queries
 from ingest.database import Database, open_database
-from ingest.processes import free_port
+from ingest.models import Worker
+from ingest.processes import die_with_parent, free_port
 
 KEY = "sk-test"
 INGEST = [sys.executable, "-P", "-c", "from ingest.cli import main; main()"]
@@ -48,8 +50,15 @@ def sandbox(*options: str) -> Iterator[Sandbox]:
     command = [sys.executable, "-P", "-m", "sandbox", "--port", "0", "--key", KEY, *options]
     with (
         tempfile.TemporaryFile() as words,
-        _ended(
-            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=words, text=True, start_new_session=True)
+        ended(
+            subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=words,
+                text=True,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
         ) as process,
     ):
         assert process.stdout is not None
@@ -59,7 +68,8 @@ def sandbox(*options: str) -> Iterator[Sandbox]:
 
 
 @contextmanager
-def _ended(process: subprocess.Popen[str], seconds: float = 10.0) -> Iterator[subprocess.Popen[str]]:
+def ended(process: subprocess.Popen[str], seconds: float = 10.0) -> Iterator[subprocess.Popen[str]]:
+    """The process, ended at the end: asked first, killed then."""
     try:
         yield process
     finally:
@@ -134,11 +144,16 @@ class Service:
         eventually(lambda: self.status(job)["state"] == "done", seconds, f"job {job} to be done")
         return self.status(job)
 
+    def heartbeats(self) -> list[str]:
+        """Names of the worker processes that live."""
+        with self._database().read() as session:
+            return [one.name for one in session.execute(select(Worker)).scalars()]
+
     @contextmanager
     def up(self) -> Iterator["Service"]:
         with (
             self.words.open("w") as words,
-            _ended(
+            ended(
                 subprocess.Popen(
                     [*INGEST, "up"],
                     env=self.environment,

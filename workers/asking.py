@@ -6,10 +6,10 @@ from typing import TypeVar
 
 from ingest import pauses
 from ingest.lanes import Lane
-from ingest.quota import NotSoon, QuotaUnavailable, SlotLost, Stopped
+from ingest.quota import NotSoon, QuotaUnavailable, SlotGate, SlotLost, Stopped
 from ingest.upstream.client import Gate, Upstream
 from ingest.upstream.errors import AccountTrouble, Refused, TooFast, Unavailable, Unsure
-from workers.context import Context, SlotGate
+from workers.context import Context
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def ask(context: Context, lane: Lane, question: Callable[[Upstream, Gate], T]) -
     try:
         with context.quota.line(account, lane, stop=context.stop) as place:
             place.near(_LEAD, at_most=_LONGEST_WAIT)
-            return question(context.upstream(lane), SlotGate(place, context))
+            return question(context.upstream(lane), SlotGate(place))
     except TooFast as error:
         context.close_lane(lane, error)
         raise NotNow(str(error)) from error

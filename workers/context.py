@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -15,7 +16,7 @@ from ingest.clock import now_ms
 from ingest.database import Database, open_database
 from ingest.lanes import CAPTION_LANES, Lane
 from ingest.nudge import SEND, Nudger
-from ingest.quota import Place, Quota, QuotaUnavailable, Slot, SlotLost, connect
+from ingest.quota import USE_BY, Place, Quota, QuotaUnavailable, Slot, SlotGate, SlotLost, connect
 from ingest.settings import Settings
 from ingest.upstream.client import Upstream
 from ingest.upstream.errors import TooFast
@@ -146,43 +147,35 @@ class Renewer:
         self._thread.join(timeout=5)
 
 
-#: A slot that comes later than this is not waited for with a connection open, seconds.
-_SOON = 5.0
-_MOST_TRIES = 5
+#: The lease is read again when the last look is older than this, seconds.
+_LEASE_CHECK_AGE = 1.0
 
 
-class SlotGate:
-    """The gate of one request: its slot, and the fence of its lease."""
+class LeaseGate(SlotGate):
+    """As every gate, and it lets nothing out whose lease has passed to somebody else."""
 
-    def __init__(self, place: Place, context: Context, submission_id: int | None = None) -> None:
-        self._place = place
+    def __init__(self, place: Place, context: Context, submission_id: int) -> None:
+        super().__init__(place)
         self._context = context
         self._submission_id = submission_id
-        self._slot: Slot | None = None
+        #: From here on bytes may have left, ms.
         self.sent_at: int | None = None
 
     def before_write(self) -> None:
-        for _ in range(_MOST_TRIES):
-            self._slot = self._place.take(at_most=_SOON)
-            if self._submission_id is not None:
-                with self._context.database.read() as session:
-                    if not store.holds_lease(session, self._submission_id):
-                        raise SlotLost("the lease ran out while waiting for the slot")
-            try:
-                self._slot.check()
-            except SlotLost:
-                self._place.give_back()
-                continue
-            self.sent_at = now_ms()
-            return
-        raise SlotLost(
-            "the machine is too busy: the slot's use-by passed each time before the request could be written"
-        )
+        super().before_write()
+        self.sent_at = now_ms()
 
-    def wrote(self) -> None:
-        try:
-            assert self._slot is not None
-            self._slot.stamp()
-        except QuotaUnavailable as error:
-            # The bytes are gone; an unstamped slot counts as sent at its use-by, which is safe.
-            log.warning("A sent request could not be stamped: %s", error)
+    def _await_slot(self) -> Slot:
+        self._check_lease()
+        checked = time.monotonic()
+        slot = super()._await_slot()
+        # Each millisecond between the grant and the write is taken from the limit, so the database is asked before; the lease was
+        # found good for longer than a slot lasts.
+        if time.monotonic() - checked > _LEASE_CHECK_AGE:
+            self._check_lease()
+        return slot
+
+    def _check_lease(self) -> None:
+        with self._context.database.read() as session:
+            if not store.holds_lease(session, self._submission_id, _LEASE_CHECK_AGE + USE_BY):
+                raise SlotLost("the lease ran out while waiting for the slot")

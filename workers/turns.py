@@ -25,7 +25,7 @@ from ingest.store import Claimed
 from ingest.tokens import callback_url
 from ingest.upstream.client import CALLBACK_LIMIT, FileBody
 from ingest.upstream.errors import AccountTrouble, Refused, TooFast, Unavailable, Unsure
-from workers.context import Context, SlotGate
+from workers.context import Context, LeaseGate
 
 log = logging.getLogger(__name__)
 
@@ -265,7 +265,7 @@ def _callback(context: Context, operation: str, short_id: str) -> str | None:
     return url
 
 
-class _TurnGate(SlotGate):
+class _TurnGate(LeaseGate):
     """As every gate, and it wakes the next turn once its own slot is used."""
 
     def __init__(self, place: Place, context: Context, submission_id: int, lane: Lane) -> None:
