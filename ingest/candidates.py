@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from ingest.clock import minted_ms
 from ingest.upstream.fields import Video, decoded_names
@@ -133,6 +134,16 @@ def short_ids_in(videos: Iterable[Video]) -> set[str]:
     """Everything in the names of these videos that could be a short id of ours."""
     runs = (run for video in videos for name in decoded_names(video.name) for run in _RUN.findall(name))
     return {run[start : start + 10] for run in runs for start in range(len(run) - 9)}
+
+
+_MARK = re.compile(r" ?\[[a-z2-7]{10}\]$")
+
+
+def known_as(name: str, size: int) -> str:
+    """The identity of a file that an account held before us: its name, without extension and our mark, and its size."""
+    stem, dot, extension = name.rpartition(".")
+    plain = stem if dot and stem and 1 < len(extension) <= 5 else name
+    return f"name:{_MARK.sub('', unquote(plain).lower())}:{size}"
 
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\\"\ud800-\udfff]")

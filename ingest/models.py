@@ -1,5 +1,7 @@
 """The tables. Times are integer milliseconds since 1970 UTC (``ingest.clock``)."""
 
+from typing import Any
+
 from sqlalchemy import JSON, BigInteger, Column, Index, LargeBinary, MetaData, Text, text
 from sqlmodel import Field, SQLModel
 
@@ -102,6 +104,10 @@ class Item(SQLModel, table=True):
     mtime_ns: int | None = Field(default=None, sa_column=_ms())
     sha256: str | None = None
     tags: list[str] | None = Field(default=None, sa_column=_json())
+    #: When and where it was taken, by which camera, its title: what the user gave, under our own names.
+    details: dict[str, Any] | None = Field(default=None, sa_column=_json())
+    #: Sent in spite of a twin, because the user said so.
+    again: bool = False
     #: Unique while this item owns its content in its namespace and library; NULL for copies and for what freed it.
     holds: str | None = Field(default=None, sa_column=Column(Text, nullable=True, unique=True))
     twin_id: int | None = None

@@ -20,6 +20,10 @@ from ingest.lanes import CAPTION_LANES, Lane, Limit, limits_in_force, parse_limi
 _DATABASES = ("sqlite", "postgres", "postgresql", "postgresql+psycopg")
 
 
+#: Leases are renewed each third; one that is shorter than this is lost to a busy disk, seconds.
+_SHORTEST_LEASE = 2.0
+
+
 class ConfigurationError(Exception):
     """What is wrong with the configuration and what to do, as one sentence for the person who reads it."""
 
@@ -59,6 +63,8 @@ class Timings:
             given[name] = parse_duration(value)
             if given[name] <= 0:
                 raise ValueError(f"'{part}': a wait must be longer than zero")
+        if given.get("lease", cls.lease) < _SHORTEST_LEASE:
+            raise ValueError(f"a lease is at least {_SHORTEST_LEASE:g} s: it must outlast a slow commit")
         return replace(cls(), **given)
 
 

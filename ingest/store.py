@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from sqlalchemy import and_, delete, func, insert, or_, select, text, update
@@ -15,13 +16,15 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
 from ingest.batching import BATCH_LIMIT
+from ingest.candidates import known_as
 from ingest.clock import now_ms
 from ingest.lanes import Lane
-from ingest.models import Callback, Event, Item, Job, Pause, Submission, Worker
-from ingest.queries import queued
+from ingest.models import DEFAULT_NAMESPACE, PRIVATE, PUBLIC, Callback, Event, Item, Job, Pause, Submission, Worker
+from ingest.queries import owned, queued
 from ingest.sources.found import Found, Kind
-from ingest.statuses import News, Status, decide, frees_content
+from ingest.statuses import News, Stage, Status, decide, frees_content
 from ingest.tokens import new_short_id
+from ingest.upstream.fields import Video, Word
 
 _item = Item.__table__  # type: ignore[attr-defined]
 _submission = Submission.__table__  # type: ignore[attr-defined]
@@ -69,26 +72,31 @@ class Added:
         return Added(self.queued + other.queued, self.skipped + other.skipped)
 
 
-def add_items(session: Session, job: Job, found: Sequence[Found], hashes: Mapping[str, str]) -> Added:
+def add_items(
+    session: Session, job: Job, found: Sequence[Found], hashes: Mapping[str, str], *, again: bool = False
+) -> Added:
     """Write the items of a chunk; copies of what is there already, or of each other, become SKIPPED and name their twin.
 
-    ``hashes``: sha256 by source, for the files whose size says that their content could matter.
+    ``hashes``: sha256 by source, for the files whose size says that their content could matter. ``again``: send in spite of twins.
     """
     ids = _reserve_ids(session, len(found))
-    holds = [_holds(job.unique_id, job.library, one, hashes.get(one.source)) for one in found]
-    owners = _owners(session, [key for key in holds if key])
-    now = now_ms()
-    rows: list[dict[str, Any]] = []
-    for number, one, key in zip(ids, found, holds, strict=True):
-        row = _row(job, one, now, hashes.get(one.source)) | {"id": number}
+    rows = [
+        _row(job, one, hashes.get(one.source), again) | {"id": number} for number, one in zip(ids, found, strict=True)
+    ]
+    keys = [None if again or one.skip else _holds(row, one) for one, row in zip(found, rows, strict=True)]
+    names = [None if again or one.skip else _known_as(row, one) for one, row in zip(found, rows, strict=True)]
+    owners = _owners(session, [key for key in keys if key])
+    adopted = _owners(session, [name for name in names if name])
+    for one, row, key, name in zip(found, rows, keys, names, strict=True):
         if one.skip:
             row.update(status=Status.SKIPPED, error_code="not_a_video", error=one.skip)
+        elif name and name in adopted:
+            row.update(copy_of(*adopted[name]))
         elif key and key in owners:
             row.update(copy_of(*owners[key]))
         elif key:
             row["holds"] = key
-            owners[key] = (number, one.source)
-        rows.append(row)
+            owners[key] = (row["id"], one.source)
     session.execute(insert(_item), rows)
     session.execute(insert(_event), [_added_event(row) for row in rows])
     queued = sum(row["status"] == Status.QUEUED for row in rows)
@@ -117,22 +125,32 @@ def _added_event(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _row(job: Job, one: Found, now: int, sha256: str | None) -> dict[str, Any]:
+def _row(job: Job, one: Found, sha256: str | None, again: bool) -> dict[str, Any]:
+    now = now_ms()
+    options = one.options
+    library = options.library or job.library
+    details = {name: getattr(options, name) for name in DETAILS}
     return {
         "job_id": job.id,
         "kind": one.kind,
         "source": one.source,
-        "unique_id": job.unique_id,
-        "library": job.library,
+        # The public library knows no namespaces (contract A.7): with one name for all, batches are full.
+        "unique_id": DEFAULT_NAMESPACE if library == PUBLIC else options.unique_id or job.unique_id,
+        "library": library,
         "lane": _LANE_OF[one.kind],
         "priority": job.priority,
         "status": Status.QUEUED,
         "due_at": now,
         "platform": one.platform,
         "post_id": one.post_id,
+        # The vendor heeds it for YouTube alone (contract B.2 U3); elsewhere it would only split batches.
+        "quality": options.quality if one.platform == "youtube" else None,
         "size": one.size,
         "mtime_ns": one.mtime_ns,
         "sha256": sha256,
+        "tags": list(options.tags) or None,
+        "details": {name: value for name, value in details.items() if value is not None} or None,
+        "again": again,
         "holds": None,
         "twin_id": None,
         "attempts": 0,
@@ -145,14 +163,56 @@ def _row(job: Job, one: Found, now: int, sha256: str | None) -> dict[str, Any]:
     }
 
 
-def _holds(unique_id: str, library: str, one: Found, sha256: str | None) -> str | None:
-    key = f"file:{sha256}" if one.kind is Kind.FILE and sha256 else one.key
-    return holds_key(unique_id, library, key) if key else None
+#: What ``item.details`` may hold; names as in manifests.
+DETAILS = ("datetime_taken", "camera_model", "latitude", "longitude", "title")
+
+
+def _holds(row: Mapping[str, Any], one: Found) -> str | None:
+    key = f"file:{row['sha256']}" if one.kind is Kind.FILE and row["sha256"] else one.key
+    return holds_key(row["unique_id"], row["library"], key) if key else None
+
+
+def _known_as(row: Mapping[str, Any], one: Found) -> str | None:
+    """What an adopted video that is this file would be known as."""
+    if one.kind is not Kind.FILE or not one.size:
+        return None
+    return holds_key(row["unique_id"], row["library"], known_as(PurePath(one.source).name, one.size))
+
+
+def adopt(session: Session, job: Job, videos: Sequence[Video]) -> Added:
+    """Rows for what the account held before us, so that old videos are nobody's candidates and files already there are known."""
+    known = owned(session, [video.video_no for video in videos])
+    fresh = [video for video in videos if video.video_no not in known]
+    now = now_ms()
+    rows = []
+    for number, video in zip(_reserve_ids(session, len(fresh)), fresh, strict=True):
+        found = Found(Kind.FILE, video.name or video.video_no, size=video.size)
+        row = _row(job, found, None, False) | {"id": number, "video_no": video.video_no, "stage": None}
+        row["accepted_at"] = video.created_ms or now
+        row["holds"] = _known_as(row, found)
+        row["status"] = _ADOPTED[video.word]
+        if video.word is Word.BROKEN:
+            cause = video.cause or "no cause was given"
+            row.update(stage=Stage.UPSTREAM, error_code="not_indexed", error=f"Memories.ai could not index it: {cause}")
+        rows.append(row)
+    taken = set(_owners(session, [row["holds"] for row in rows if row["holds"]]))
+    for row in rows:  # two videos of one name and size: the first is the one that files are compared with
+        if row["holds"] in taken:
+            row["holds"] = None
+        elif row["holds"]:
+            taken.add(row["holds"])
+    if rows:
+        session.execute(insert(_item), rows)
+        session.execute(insert(_event), [_added_event(row) | {"news": "adopted"} for row in rows])
+    return Added(len(rows), len(videos) - len(rows))
+
+
+_ADOPTED = {Word.READY: Status.PARSE, Word.BROKEN: Status.FAIL, Word.PENDING: Status.UNPARSE}
 
 
 def holds_key(unique_id: str, library: str, key: str) -> str:
     """What may exist once per namespace and library. The public library knows no namespaces (contract A.7)."""
-    return f"{library}|{unique_id if library == 'private' else ''}|{key}"
+    return f"{library}|{unique_id if library == PRIVATE else ''}|{key}"
 
 
 def _owners(session: Session, keys: Sequence[str]) -> dict[str, tuple[int, str]]:

@@ -123,12 +123,12 @@ class Service:
 
     def status(self, job: int) -> dict[str, Any]:
         """As ``ingest status JOB --json`` prints it, without the second that a start of Python costs."""
-        with self._database().read() as session:
+        with self.database().read() as session:
             found = queries.job_status(session, job)
         assert found is not None
         return found
 
-    def _database(self) -> Database:
+    def database(self) -> Database:
         if self._opened is None:
             self._opened = open_database(
                 self.environment.get("INGEST_DATABASE_URL") or f"sqlite:///{self.home}/ingest.db"
@@ -146,7 +146,7 @@ class Service:
 
     def heartbeats(self) -> list[str]:
         """Names of the worker processes that live."""
-        with self._database().read() as session:
+        with self.database().read() as session:
             return [one.name for one in session.execute(select(Worker)).scalars()]
 
     @contextmanager

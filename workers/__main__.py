@@ -12,6 +12,7 @@ from celery.apps.beat import Beat
 from setproctitle import setproctitle
 
 from ingest import nudge
+from ingest.database import open_database
 from ingest.settings import ConfigurationError, load
 from workers.app import create_app
 
@@ -38,6 +39,9 @@ def main() -> int:
     try:
         settings = load()
         settings.require_key()
+        # Celery swallows what its start signal raises, and would run on deaf; so what can be missing is tried here.
+        settings.signing_secret  # noqa: B018
+        open_database(settings.database).dispose()
         app = create_app(settings)
     except ConfigurationError as error:
         print(error, file=sys.stderr)

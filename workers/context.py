@@ -147,7 +147,7 @@ class Renewer:
         self._thread.join(timeout=5)
 
 
-#: The lease is read again when the last look is older than this, seconds.
+#: The lease is read again when the last look is older than this, seconds, or than a quarter of a lease.
 _LEASE_CHECK_AGE = 1.0
 
 
@@ -158,6 +158,7 @@ class LeaseGate(SlotGate):
         super().__init__(place)
         self._context = context
         self._submission_id = submission_id
+        self._look_is_old = min(_LEASE_CHECK_AGE, context.timings.lease / 4)
         #: From here on bytes may have left, ms.
         self.sent_at: int | None = None
 
@@ -171,11 +172,11 @@ class LeaseGate(SlotGate):
         slot = super()._await_slot()
         # Each millisecond between the grant and the write is taken from the limit, so the database is asked before; the lease was
         # found good for longer than a slot lasts.
-        if time.monotonic() - checked > _LEASE_CHECK_AGE:
+        if time.monotonic() - checked > self._look_is_old:
             self._check_lease()
         return slot
 
     def _check_lease(self) -> None:
         with self._context.database.read() as session:
-            if not store.holds_lease(session, self._submission_id, _LEASE_CHECK_AGE + USE_BY):
+            if not store.holds_lease(session, self._submission_id, self._look_is_old + USE_BY):
                 raise SlotLost("the lease ran out while waiting for the slot")

@@ -8,6 +8,7 @@ import logging
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -201,6 +202,8 @@ def look_at_task(context: Context, submission: Submission, asked_about: set[int]
     matched: dict[int, Video] = {}
     unmatched = []
     for video in videos:
+        if submission.library == PUBLIC:  # public videos are in no list: their own detail alone confirms their state
+            video = replace(video, word=Word.PENDING)
         item = by_number.get(video.video_no) or by_post.get(_post_of(context, submission, video))
         if item is None or item.id is None:
             unmatched.append(video.video_no)
@@ -249,6 +252,9 @@ def _hear_of_post(context: Context, session: Session, item: Item, video: Video, 
         store.tell(session, item.id, News.IDENTIFIED, submission_id=submission.id, values=values)
         return
     store.found_video(session, item.id, video.video_no)
+    if submission.library == PUBLIC and item.video_no is None:
+        store.make_due(session, [item.id])  # its detail is asked next
+        return
     item.video_no = video.video_no
     hear(context, session, item, video)
 

@@ -23,7 +23,7 @@ from ingest.sources.found import Kind
 from ingest.statuses import News
 from ingest.store import Claimed
 from ingest.tokens import callback_url
-from ingest.upstream.client import CALLBACK_LIMIT, FileBody
+from ingest.upstream.client import CALLBACK_LIMIT, Details, FileBody
 from ingest.upstream.errors import AccountTrouble, Refused, TooFast, Unavailable, Unsure
 from workers.context import Context, LeaseGate
 
@@ -109,7 +109,7 @@ def _hash_where_it_matters(context: Context, item: Item, fitness: content.Fitnes
     """sha256 when another live item of the namespace has as many bytes; else the upload hashes on its way."""
     with context.database.read() as session:
         others = queries.same_size(session, item.unique_id, item.library, [fitness.size], but=item.id)
-    if not others:
+    if not others or item.again:
         return None
     for other in others:
         content.learn_of(context.database, other)
@@ -215,14 +215,22 @@ def _call(context: Context, lane: Lane, claimed: Claimed, gate: "_TurnGate") -> 
     callback = _callback(context, submission.operation, submission.short_id)
     if first.kind == Kind.FILE:
         path = Path(first.source)
-        name = sent_name(path.name, submission.short_id if context.settings.name_ids else None)
+        named = (first.details or {}).get("title")
+        name = sent_name(
+            f"{named}{path.suffix}" if named else path.name, submission.short_id if context.settings.name_ids else None
+        )
         with FileBody(path, name, content.content_type(path)) as body:
-            return _Answer(upstream.upload(body, submission.unique_id, callback, {}, gate), body=body)
+            return _Answer(upstream.upload(body, submission.unique_id, callback, _details(first), gate), body=body)
     if first.kind == Kind.LINK:
-        return _Answer(upstream.upload_url(first.source, submission.unique_id, callback, {}, gate))
+        return _Answer(upstream.upload_url(first.source, submission.unique_id, callback, _details(first), gate))
     urls = [item.source for item in claimed.items if item.id in claimed.fences]
     public = submission.library == "public"
     return _Answer(task_id=upstream.scraper_url(urls, submission.unique_id, callback, first.quality, public, gate))
+
+
+def _details(item: Item) -> Details:
+    given = {name: value for name, value in (item.details or {}).items() if name != "title"}
+    return Details(tags=tuple(item.tags or ()), **given)
 
 
 def _record(context: Context, lane: Lane, claimed: Claimed, gate: "_TurnGate", answer: _Answer) -> None:

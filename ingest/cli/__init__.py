@@ -9,10 +9,11 @@ def main() -> None:
     from ingest.quota import QuotaUnavailable
     from ingest.settings import ConfigurationError
     from ingest.sources.found import SourceError
+    from ingest.sources.options import BadOptions
 
     try:
         app(prog_name="ingest")
-    except (ConfigurationError, SourceError, QuotaUnavailable) as error:
+    except (ConfigurationError, SourceError, BadOptions, QuotaUnavailable) as error:
         print(error, file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

@@ -1,6 +1,6 @@
 """What ``ingest add`` does: check every source, then write the rows, then nudge."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -10,11 +10,10 @@ from ingest import content, queries, store
 from ingest.clock import now_ms
 from ingest.database import Database
 from ingest.lanes import SENDING_LANES
-from ingest.models import PRIVATE, Job
+from ingest.models import DEFAULT_NAMESPACE, PRIVATE, PUBLIC, Job
 from ingest.processes import claim_of
 from ingest.settings import Settings
-from ingest.sources.found import Found, Kind
-from ingest.sources.resolve import resolve
+from ingest.sources.found import NO_OPTIONS, Found, Kind, Options
 
 #: Rows of one commit: long enough to be fast, short enough that the receiver never waits for it.
 _CHUNK = 2000
@@ -40,19 +39,30 @@ def service_runs(settings: Settings, database: Database) -> bool:
     return seen is not None and seen > now_ms() - settings.timings.lease * 1000
 
 
-def add_sources(
-    settings: Settings, database: Database, sources: Sequence[str], unique_id: str, priority: int = 0
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the command line says about all of its sources."""
+
+    unique_id: str = DEFAULT_NAMESPACE
+    public: bool = False
+    options: Options = NO_OPTIONS
+    priority: int = 0
+    #: Send in spite of twins.
+    again: bool = False
+
+
+def add_items(
+    settings: Settings, database: Database, sources: Sequence[str], found: Iterable[Found], wanted: Wanted
 ) -> AddedJob:
-    """One job with an item per source. SourceError names every problem, and then nothing was written."""
-    found = resolve(sources)
+    """One job with an item per source that was found."""
+    library = PUBLIC if wanted.public else PRIVATE
     with database.write() as session:
-        job_id = store.add_job(session, "add", sources, unique_id, PRIVATE, priority)
+        job_id = store.add_job(session, "add", sources, wanted.unique_id, library, wanted.priority)
     total = store.Added()
     for chunk in _chunks(found):
-        hashes = _hash_where_it_matters(database, unique_id, chunk)
+        hashes = {} if wanted.again else _hash_where_it_matters(database, wanted.unique_id, chunk)
         with database.write() as session:
-            job = session.get_one(Job, job_id)
-            total += store.add_items(session, job, chunk, hashes)
+            total += store.add_items(session, session.get_one(Job, job_id), chunk, hashes, again=wanted.again)
     if total.queued:
         from ingest.nudge import Nudger, make_celery  # half a second of imports
 
@@ -69,18 +79,27 @@ def _chunks(found: Iterable[Found]) -> Iterator[list[Found]]:
 
 
 def _hash_where_it_matters(database: Database, unique_id: str, chunk: Sequence[Found]) -> dict[str, str]:
-    """sha256 of the files whose size another file of the namespace has: only those can be copies."""
-    files = [one for one in chunk if one.kind is Kind.FILE and not one.skip and one.size]
+    """sha256 of the files whose size another file of their namespace has: only those can be copies."""
+    namespaces: dict[str, list[Found]] = defaultdict(list)
+    for one in chunk:
+        if one.kind is Kind.FILE and not one.skip and one.size:
+            namespaces[one.options.unique_id or unique_id].append(one)
+    hashes: dict[str, str] = {}
+    for namespace, files in namespaces.items():
+        hashes.update(_hash_doubled_sizes(database, namespace, files))
+    return hashes
+
+
+def _hash_doubled_sizes(database: Database, unique_id: str, files: Sequence[Found]) -> dict[str, str]:
     sizes = Counter(one.size for one in files if one.size)
     with database.read() as session:
         known = queries.same_size(session, unique_id, PRIVATE, sizes)
     for other in known:
         content.learn_of(database, other)
     taken = {other.size for other in known}
-    doubled = {size for size, times in sizes.items() if size in taken or times > 1}
     hashes: dict[str, str] = {}
     for one in files:
-        if one.size in doubled:
+        if one.size in taken or sizes[one.size or 0] > 1:
             try:
                 hashes[one.source] = content.hash_file(Path(one.source))
             except OSError:

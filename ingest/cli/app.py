@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+from enum import StrEnum
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn, Optional
@@ -14,6 +15,7 @@ from ingest import queries
 from ingest.cli import show
 from ingest.database import Database, migrate, open_database
 from ingest.settings import Settings, load
+from ingest.sources.found import SourceError
 from ingest.statuses import Status
 
 app = typer.Typer(
@@ -24,6 +26,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+class ManifestFormat(StrEnum):
+    TEXT = "text"
+    CSV = "csv"
+    JSONL = "jsonl"
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -134,38 +143,87 @@ def demo(
 
 @app.command()
 def add(
-    sources: Annotated[list[str], typer.Argument(help="Files, folders, links, posts, text manifests, or - for stdin.")],
+    sources: Annotated[
+        list[str], typer.Argument(help="Files, folders, links, posts, manifests (.txt, .csv, .jsonl), or - for stdin.")
+    ],
     unique_id: Annotated[str, typer.Option("--unique-id", help="Namespace at Memories.ai.")] = "default",
+    public: Annotated[
+        bool, typer.Option("--public", help="Posts into the public library; that cannot be undone.")
+    ] = False,
+    quality: Annotated[Optional[int], typer.Option(help="Most lines of a YouTube video: 720, 1080 ...")] = None,  # noqa: UP045
+    tag: Annotated[
+        list[str] | None, typer.Option(help="A tag for files and links; may be given several times.")
+    ] = None,
+    datetime_taken: Annotated[Optional[str], typer.Option(help="When it was taken: 2026-07-01T12:00.")] = None,  # noqa: UP045
+    camera_model: Annotated[Optional[str], typer.Option(help="The camera it was taken with.")] = None,  # noqa: UP045
+    latitude: Annotated[Optional[float], typer.Option(help="Where it was taken; with --longitude.")] = None,  # noqa: UP045
+    longitude: Annotated[Optional[float], typer.Option(help="Where it was taken; with --latitude.")] = None,  # noqa: UP045
     priority: Annotated[int, typer.Option(help="Higher goes first.")] = 0,
+    again: Annotated[bool, typer.Option("--again", help="Send even what is known already.")] = False,
+    skip_invalid: Annotated[
+        bool, typer.Option("--skip-invalid", help="Take the good sources, name the bad ones, exit 1.")
+    ] = False,
+    format: Annotated[ManifestFormat, typer.Option(help="What - (stdin) holds.")] = ManifestFormat.TEXT,
     wait: Annotated[
         bool, typer.Option("--wait", help="Stay until every item has ended; exit 1 if one failed.")
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Import files, folders, links and posts. One command makes one job."""
-    from ingest.cli.adding import add_sources, service_runs
+    from ingest.cli.adding import Wanted, add_items, service_runs
     from ingest.cli.waiting import wait_for
+    from ingest.sources.options import read_options
+    from ingest.sources.resolve import examine
 
     settings = settings_of()
     settings.require_key()
-    if not unique_id.strip():
-        fail("--unique-id must not be empty")
+    said = {
+        "unique_id": unique_id,
+        "library": "public" if public else "private",
+        "quality": quality,
+        "tags": tag,
+        "datetime_taken": datetime_taken,
+        "camera_model": camera_model,
+        "latitude": latitude,
+        "longitude": longitude,
+    }
+    options = read_options({name: value for name, value in said.items() if value is not None})
     database = database_of(settings)
     runs = service_runs(settings, database)
     if wait and not runs:
         fail("No service runs on this state, so there is nothing to wait for; start it with: ingest up")
-    added = add_sources(settings, database, sources, unique_id, priority)
+    plan = examine(sources, format=format.value, options=options)
+    if plan.invalid and (not skip_invalid or not plan):
+        raise SourceError(plan.problems)
+    for problem in plan.problems:
+        say(problem)
+    added = add_items(settings, database, sources, plan.found(), Wanted(unique_id, public, options, priority, again))
     if as_json:
-        print(
-            json.dumps({"job": added.job, "items": added.items, "queued": added.queued, "skipped": added.skipped}),
-            flush=True,
-        )
+        numbers = {"job": added.job, "items": added.items, "queued": added.queued, "skipped": added.skipped}
+        print(json.dumps(numbers), flush=True)
     else:
         print(show.added_line(added), flush=True)
     if not runs:
         say("No service runs yet; the items wait in the queue. Start it with: ingest up")
-    if wait:
-        raise typer.Exit(wait_for(settings, database, added.job, as_json=as_json, say=say))
+    code = wait_for(settings, database, added.job, as_json=as_json, say=say) if wait else 0
+    raise typer.Exit(code or int(bool(plan.invalid)))
+
+
+@app.command()
+def adopt(
+    unique_id: Annotated[str, typer.Option("--unique-id", help="Namespace at Memories.ai.")] = "default",
+    as_json: Json = False,
+) -> None:
+    """Read what the account holds already: those files are known from now on, and those videos are nobody's."""
+    from ingest.cli.adopting import adopt as read_account
+
+    settings = settings_of()
+    settings.require_key()
+    job, found = read_account(settings, database_of(settings), unique_id)
+    if as_json:
+        print(json.dumps({"job": job, "adopted": found.queued, "known": found.skipped}))
+    else:
+        print(f"job {job}: {found.queued} videos adopted, {found.skipped} known already")
 
 
 @app.command()

@@ -102,6 +102,29 @@ class FileBody:
         return piece
 
 
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What may be said of a video when it is sent (contract B.2 U1)."""
+
+    tags: tuple[str, ...] = ()
+    #: ``YYYY-MM-DD HH:MM:SS``
+    datetime_taken: str | None = None
+    camera_model: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+
+    def form(self) -> dict[str, Any]:
+        """As form fields; a tag is a field of its own, repeated."""
+        given = {
+            "tags": list(self.tags),
+            "datetime_taken": self.datetime_taken,
+            "camera_model": self.camera_model,
+            "latitude": self.latitude,
+            "longitude": self.longitude,
+        }
+        return {name: value for name, value in given.items() if value not in (None, [])}
+
+
 class Upstream:
     """The vendor at one address with one key. Thread-safe; ``cut`` ends what is under way."""
 
@@ -137,15 +160,15 @@ class Upstream:
 
     # What changes something.
 
-    def upload(self, body: FileBody, unique_id: str, callback: str | None, extra: Mapping[str, Any], gate: Gate) -> str:
+    def upload(self, body: FileBody, unique_id: str, callback: str | None, details: Details, gate: Gate) -> str:
         """U1: the video_no."""
-        fields = {"unique_id": unique_id, **({"callback": callback} if callback else {}), **extra}
+        fields = {"unique_id": unique_id, **({"callback": callback} if callback else {}), **details.form()}
         envelope = self._call("POST", "upload", gate, data=fields, files={"file": (body.name, body, body.content_type)})
         return _must(read_upload(envelope.data), "upload answered without a videoNo")
 
-    def upload_url(self, url: str, unique_id: str, callback: str | None, extra: Mapping[str, Any], gate: Gate) -> str:
+    def upload_url(self, url: str, unique_id: str, callback: str | None, details: Details, gate: Gate) -> str:
         """U2, as a form (JSON is refused by some deployments): the video_no."""
-        fields = {"url": url, "unique_id": unique_id, **({"callback": callback} if callback else {}), **extra}
+        fields = {"url": url, "unique_id": unique_id, **({"callback": callback} if callback else {}), **details.form()}
         envelope = self._call("POST", "upload_url", gate, data=fields)
         return _must(read_upload(envelope.data), "upload_url answered without a videoNo")
 

@@ -161,6 +161,8 @@ def upgrade() -> None:
         sa.Column("mtime_ns", sa.BigInteger(), nullable=True),
         sa.Column("sha256", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
         sa.Column("tags", sa.JSON(), nullable=True),
+        sa.Column("details", sa.JSON(), nullable=True),
+        sa.Column("again", sa.Boolean(), nullable=False),
         sa.Column("holds", sa.Text(), nullable=True),
         sa.Column("twin_id", sa.Integer(), nullable=True),
         sa.Column("submission_id", sa.Integer(), nullable=True),

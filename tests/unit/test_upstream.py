@@ -20,7 +20,7 @@ from urllib.parse import parse_qs
 import httpx
 import pytest
 
-from ingest.upstream.client import FileBody, OpenGate, Upstream
+from ingest.upstream.client import Details, FileBody, OpenGate, Upstream
 from ingest.upstream.errors import AccountTrouble, Refused, TooFast, Unavailable, Unsure, UpstreamError, Wait
 from ingest.upstream.fields import Video, Word
 
@@ -30,6 +30,7 @@ BEACH = "VI631413884779040768"
 TASK = "0d6c1b7e-52f4-4a39-9e80-6b1f2c7a9d35_9f3b6c1de4a85270b1c2d3e4f5a60718"
 PAYLOADS = Path(__file__).parent.parent / "payloads"
 OPEN = OpenGate()
+NOTHING = Details()
 
 
 def payload(name: str) -> bytes:
@@ -66,7 +67,7 @@ def verdict(body: bytes, status: int = 200, headers: dict[str, str] | None = Non
     """What an upload comes to that is answered like this; None: accepted."""
     vendor = Vendor(body, status, headers)
     try:
-        vendor.upstream.upload_url("https://a.example/b.mp4", "default", None, {}, OPEN)
+        vendor.upstream.upload_url("https://a.example/b.mp4", "default", None, NOTHING, OPEN)
     except UpstreamError as error:
         assert KEY not in f"{error} {error!r}"
         return error
@@ -235,7 +236,7 @@ def test_a_gateways_404_asks_whether_the_address_is_right():
 def test_a_redirect_is_not_followed_with_the_key_and_says_where_it_points():
     vendor = Vendor(b"", 302, {"location": "https://elsewhere.example/"})
     with pytest.raises(Unavailable, match=r"points to https://elsewhere\.example/"):
-        vendor.upstream.upload_url("https://a.example/b.mp4", "default", None, {}, OPEN)
+        vendor.upstream.upload_url("https://a.example/b.mp4", "default", None, NOTHING, OPEN)
     assert vendor.asked.url.host == "vendor.example"
 
 
@@ -269,7 +270,7 @@ def parts_of(request: httpx.Request) -> dict[str, EmailMessage]:
 def test_a_link_travels_as_a_form():
     vendor = Vendor()
     callback = "https://me.example/webhooks/upload/token"
-    assert vendor.upstream.upload_url("https://a.example/b c.mp4?x=1&y=ü", "anna", callback, {}, OPEN) == BEACH
+    assert vendor.upstream.upload_url("https://a.example/b c.mp4?x=1&y=ü", "anna", callback, NOTHING, OPEN) == BEACH
     assert (vendor.asked.method, str(vendor.asked.url)) == ("POST", f"{URL}/serve/api/v1/upload_url")
     assert form_of(vendor.asked) == {
         "url": ["https://a.example/b c.mp4?x=1&y=ü"],
@@ -307,7 +308,7 @@ def test_a_scrape_that_names_no_task_is_no_verdict():
 
 def test_without_a_public_address_no_callback_is_named():
     vendor = Vendor()
-    vendor.upstream.upload_url("https://a.example/b.mp4", "default", None, {}, OPEN)
+    vendor.upstream.upload_url("https://a.example/b.mp4", "default", None, NOTHING, OPEN)
     assert set(form_of(vendor.asked)) == {"url", "unique_id"}
 
 
@@ -370,7 +371,7 @@ def test_a_question_is_a_get_with_a_query(path, ask, answer, query):
 
 def test_the_key_stands_raw_in_its_header_and_nowhere_else():
     vendor = Vendor()
-    vendor.upstream.upload_url("https://a.example/b.mp4", "default", None, {}, OPEN)
+    vendor.upstream.upload_url("https://a.example/b.mp4", "default", None, NOTHING, OPEN)
     assert vendor.asked.headers["authorization"] == KEY
     rest = [value for name, value in vendor.asked.headers.items() if name != "authorization"]
     assert KEY not in f"{vendor.asked.url} {vendor.asked.content!r} {rest}"
@@ -392,7 +393,7 @@ def test_a_slash_at_the_end_of_the_address_does_not_matter():
 
 def send_file(vendor: Vendor, path: Path, name: str, **options: Any) -> FileBody:
     with FileBody(path, name, **options) as body:
-        vendor.upstream.upload(body, "anna", "https://me.example/t", {"camera_model": "Dock Cam"}, OPEN)
+        vendor.upstream.upload(body, "anna", "https://me.example/t", Details(camera_model="Dock Cam"), OPEN)
     return body
 
 
@@ -415,7 +416,21 @@ def test_a_file_travels_with_its_fields(tmp_path):
     send_file(vendor, tmp_path / "a.mp4", "a.mp4")
     assert (vendor.asked.method, vendor.asked.url.path) == ("POST", "/serve/api/v1/upload")
     fields = {name: part.get_content().strip() for name, part in parts_of(vendor.asked).items() if name != "file"}
-    assert fields == {"unique_id": "anna", "callback": "https://me.example/t", "camera_model": "Dock Cam"}
+    assert fields == {
+        "unique_id": "anna",
+        "callback": "https://me.example/t",
+        "camera_model": "Dock Cam",
+    }
+
+
+def test_each_tag_is_a_form_field_of_its_own(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"video")
+    vendor = Vendor()
+    with FileBody(tmp_path / "a.mp4", "a.mp4") as body:
+        vendor.upstream.upload(body, "anna", None, Details(tags=("sea", "dock"), latitude=1.5, longitude=-2.0), OPEN)
+    sent = vendor.asked.content
+    assert sent.count(b'name="tags"') == 2
+    assert b"sea" in sent and b"dock" in sent and b"1.5" in sent and b"-2.0" in sent
 
 
 @pytest.mark.parametrize(
@@ -586,7 +601,7 @@ def test_a_gate_that_does_not_open_sends_no_byte_of_a_file(tmp_path):
     with peer(lambda one, connection: one.hear(connection)) as one:
         upstream = Upstream(f"http://127.0.0.1:{one.port}", KEY)
         with FileBody(tmp_path / "a.mp4", "a.mp4") as body, pytest.raises(Held):
-            upstream.upload(body, "default", None, {}, Gate(one, held))
+            upstream.upload(body, "default", None, NOTHING, Gate(one, held))
         assert one.acted.wait(10), "the connection stays open"
     assert one.heard == b""
     assert body.sha256 is None
@@ -680,7 +695,7 @@ def test_an_early_refusal_is_heard_while_the_body_still_leaves(tmp_path):
     with peer(answers(http(envelope("0402", "credit used up")))) as one:
         upstream = Upstream(f"http://127.0.0.1:{one.port}", KEY)
         with FileBody(tmp_path / "a.mp4", "a.mp4") as body, pytest.raises(AccountTrouble):
-            upstream.upload(body, "default", None, {}, OPEN)
+            upstream.upload(body, "default", None, NOTHING, OPEN)
 
 
 @pytest.mark.parametrize("now", [b"video", b"video" * 2_000_000])
@@ -691,7 +706,7 @@ def test_a_file_that_changes_on_its_way_is_unsure(tmp_path, now):
         upstream = Upstream(f"http://127.0.0.1:{one.port}", KEY)
         gate = Gate(one, lambda: path.write_bytes(now))
         with FileBody(path, "a.mp4") as body, pytest.raises(Unsure, match="the file changed while it was sent"):
-            upstream.upload(body, "default", None, {}, gate)
+            upstream.upload(body, "default", None, NOTHING, gate)
 
 
 def test_a_file_arrives_whole_through_a_real_connection(tmp_path):
@@ -708,7 +723,7 @@ def test_a_file_arrives_whole_through_a_real_connection(tmp_path):
     with peer(takes_all) as one:
         upstream = Upstream(f"http://127.0.0.1:{one.port}", KEY)
         with FileBody(tmp_path / "a.mp4", "a.mp4") as body:
-            assert upstream.upload(body, "default", None, {}, OPEN) == BEACH
+            assert upstream.upload(body, "default", None, NOTHING, OPEN) == BEACH
     assert content in one.heard
     assert body.sha256 == hashlib.sha256(content).hexdigest()
 
@@ -742,7 +757,7 @@ def test_cut_ends_a_file_on_its_way(tmp_path):
         def call() -> None:
             with FileBody(tmp_path / "a.mp4", "a.mp4") as body:
                 try:
-                    came.put(upstream.upload(body, "default", None, {}, OPEN))
+                    came.put(upstream.upload(body, "default", None, NOTHING, OPEN))
                 except UpstreamError as error:
                     came.put(error)
 
@@ -756,5 +771,5 @@ def test_after_the_cut_nothing_is_sent():
     vendor = Vendor()
     vendor.upstream.cut()
     with pytest.raises(Unavailable, match="the service is stopping"):
-        vendor.upstream.upload_url("https://a.example/b.mp4", "default", None, {}, OPEN)
+        vendor.upstream.upload_url("https://a.example/b.mp4", "default", None, NOTHING, OPEN)
     assert vendor.requests == []
