@@ -11,11 +11,14 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from ingest.durations import parse_duration
 from ingest.home import default_home, kept_secret, make_private
 from ingest.lanes import CAPTION_LANES, Lane, Limit, limits_in_force, parse_limits
+
+#: Where a container finds its secrets: one file per variable, named like it in small letters. The environment goes before them.
+SECRETS = Path("/run/secrets")
 
 _DATABASES = ("sqlite", "postgres", "postgresql", "postgresql+psycopg")
 
@@ -211,7 +214,7 @@ class Account:
 
 
 def load() -> Settings:
-    """Settings from the environment and ``.env``; ConfigurationError is one sentence per mistake."""
+    """Settings from the environment, ``.env`` and secret files; ConfigurationError is one sentence per mistake."""
     return read(Settings)
 
 
@@ -220,7 +223,10 @@ S = TypeVar("S", bound=StateSettings)
 
 def read(kind: type[S]) -> S:
     try:
-        return kind()  # type: ignore[call-arg]
+        # Named only where it exists: pydantic warns of a missing folder, and most machines have none.
+        return kind(_secrets_dir=SECRETS if SECRETS.is_dir() else None)  # type: ignore[call-arg]
+    except SettingsError as error:
+        raise ConfigurationError(f"A secret file in {SECRETS} cannot be read: {error.__cause__ or error}") from None
     except ValidationError as error:
         sentences = []
         for one in error.errors():
