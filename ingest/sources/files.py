@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import PurePath
 
-from ingest.sources.found import Found, Kind
+from ingest.sources.found import NO_OPTIONS, Found, Kind, Options
 
 VIDEO_SUFFIXES = frozenset(
     f".{suffix}"
@@ -27,14 +27,14 @@ def is_video_name(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
 
 
-def found_file(path: str | PurePath, origin: str | None = None) -> Found:
+def found_file(path: str | PurePath, origin: str | None = None, options: Options = NO_OPTIONS) -> Found:
     """The item of one file; ``skip`` says why it is not to be sent, if so. A missing file raises nothing."""
     path = os.fspath(path)
-    return _found(path, _stat(path), origin)
+    return found_as(path, status_of(path), origin, options)
 
 
-def walk(folder: str | PurePath, origin: str | None = None) -> Iterator[Found]:
-    """Every regular file below ``folder``, in path order, streamed.
+def walk(folder: str | PurePath, origin: str | None = None, options: Options = NO_OPTIONS) -> Iterator[Found]:
+    """Every regular file below ``folder``, in path order, streamed. Each gets the same ``options``.
 
     Names with a leading dot are left out. Links are followed; a folder that was already entered (a loop, a
     second link) is not entered again. Raises OSError for ``folder`` itself alone: a folder further down that
@@ -52,7 +52,7 @@ def walk(folder: str | PurePath, origin: str | None = None) -> Iterator[Found]:
             continue
         path = os.path.join(parent, name)
         if not name.endswith("/"):
-            yield from _leaf(path, origin)
+            yield from _leaf(path, origin, options)
             continue
         path = path[:-1]
         try:
@@ -61,7 +61,7 @@ def walk(folder: str | PurePath, origin: str | None = None) -> Iterator[Found]:
                 entered.add(identity)
                 stack.append((path, iter(_names(path))))
         except OSError as error:
-            yield _unopened(path, error, origin)
+            yield _unopened(path, error, origin, options)
 
 
 def _names(folder: str) -> list[str]:
@@ -81,18 +81,19 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _leaf(path: str, origin: str | None) -> Iterator[Found]:
-    status = _stat(path)
+def _leaf(path: str, origin: str | None, options: Options) -> Iterator[Found]:
+    status = status_of(path)
     if status is None and os.path.islink(path):
-        yield _skipped(path, DEAD_LINK, origin)
+        yield _skipped(path, DEAD_LINK, origin, options)
     elif status is None or stat.S_ISREG(status.st_mode):
-        yield _found(path, status, origin)
+        yield found_as(path, status, origin, options)
     # What remains is a socket, pipe or device: no file that anybody meant.
 
 
-def _found(path: str, status: os.stat_result | None, origin: str | None) -> Found:
-    if not _is_utf8(path):
-        return _skipped(path, NOT_UTF8, origin)
+def found_as(path: str, status: os.stat_result | None, origin: str | None, options: Options) -> Found:
+    """The item of one file whose ``status_of`` is known."""
+    if not is_utf8(path):
+        return _skipped(path, NOT_UTF8, origin, options)
     return Found(
         Kind.FILE,
         path,
@@ -100,21 +101,22 @@ def _found(path: str, status: os.stat_result | None, origin: str | None) -> Foun
         mtime_ns=None if status is None else status.st_mtime_ns,
         skip=None if is_video_name(path) else NOT_A_VIDEO,
         origin=origin,
+        options=options,
     )
 
 
-def _unopened(path: str, error: OSError, origin: str | None) -> Found:
+def _unopened(path: str, error: OSError, origin: str | None, options: Options) -> Found:
     why = f"This folder could not be opened ({error.strerror}): nothing below it was taken."
-    return _skipped(path, why, origin)
+    return _skipped(path, why, origin, options)
 
 
-def _skipped(path: str, why: str, origin: str | None) -> Found:
-    return Found(Kind.FILE, printable(path), skip=why, origin=origin)
+def _skipped(path: str, why: str, origin: str | None, options: Options) -> Found:
+    return Found(Kind.FILE, printable(path), skip=why, origin=origin, options=options)
 
 
 def printable(path: str) -> str:
     """The text with what is no UTF-8 spelled ``\\xff``: it can be stored and shown, not opened."""
-    if _is_utf8(path):
+    if is_utf8(path):
         return path
     try:
         return os.fsencode(path).decode("utf-8", "backslashreplace")
@@ -122,15 +124,15 @@ def printable(path: str) -> str:
         return path.encode("utf-8", "backslashreplace").decode()
 
 
-def _is_utf8(path: str) -> bool:
+def is_utf8(text: str) -> bool:
     try:
-        path.encode()
+        text.encode()
     except UnicodeEncodeError:
         return False
     return True
 
 
-def _stat(path: str) -> os.stat_result | None:
+def status_of(path: str) -> os.stat_result | None:
     try:
         return os.stat(path)
     except OSError:

@@ -15,6 +15,50 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Options:
+    """What a user may say about an item. None, or no tags, where nothing was said.
+
+    Made by ``ingest.sources.options.read_options``, which checks: nothing here is checked again. The ``options`` of
+    a ``Found`` hold what its kind can use and nothing else: ``quality`` counts for posts of YouTube alone and is
+    dropped in silence elsewhere; the vendor takes tags, time, camera and place for files and links alone.
+    """
+
+    unique_id: str | None = None
+    #: ``private`` or ``public``
+    library: str | None = None
+    #: The most lines a YouTube video is fetched with.
+    quality: int | None = None
+    tags: tuple[str, ...] = ()
+    #: ``YYYY-MM-DD HH:MM:SS``, as the vendor wants it
+    datetime_taken: str | None = None
+    camera_model: str | None = None
+    #: Both or neither.
+    latitude: float | None = None
+    longitude: float | None = None
+    title: str | None = None
+
+    def merged(self, over: "Options") -> "Options":
+        """These, where ``over`` says nothing: ``command_line.merged(row)``. Tags are replaced, not joined."""
+        if over == NO_OPTIONS:
+            return self
+        place = self if over.latitude is None else over
+        return Options(
+            unique_id=self.unique_id if over.unique_id is None else over.unique_id,
+            library=self.library if over.library is None else over.library,
+            quality=self.quality if over.quality is None else over.quality,
+            tags=over.tags or self.tags,
+            datetime_taken=self.datetime_taken if over.datetime_taken is None else over.datetime_taken,
+            camera_model=self.camera_model if over.camera_model is None else over.camera_model,
+            latitude=place.latitude,
+            longitude=place.longitude,
+            title=self.title if over.title is None else over.title,
+        )
+
+
+NO_OPTIONS = Options()
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """One item to be, before anything is written or sent."""
 
@@ -34,6 +78,7 @@ class Found:
     skip: str | None = None
     #: Where it was named, when that was a manifest: ``list.txt line 3``.
     origin: str | None = None
+    options: Options = NO_OPTIONS
 
 
 class SourceError(Exception):

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import PurePosixPath
 from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 
-from ingest.sources.files import VIDEO_SUFFIXES, printable
+from ingest.sources.files import VIDEO_SUFFIXES, is_utf8, printable
 
 #: Memories.ai fetches HLS playlists as well as files (contract B.2 U2).
 DIRECT_SUFFIXES = VIDEO_SUFFIXES | {".m3u8"}
@@ -47,7 +47,7 @@ def problem_of(url: str) -> str | None:
     shown = printable(without_credentials(url))
     if _UNPRINTABLE.search(url):
         return f"'{shown}' has white space in it: give one link at a time, spaces written as %20."
-    if any("\ud800" <= letter <= "\udfff" for letter in url):
+    if not is_utf8(url):
         return f"'{shown}' is not valid UTF-8."
     try:
         parts = urlsplit(url)

@@ -1,158 +1,313 @@
 """From what a user typed to the items it names: ``resolve(["beach.mp4", "holiday/", "https://youtu.be/..."])``.
 
-Checked first, yielded then: a source that cannot be taken stops the call before its first item.
+Checked first, yielded then: a source that cannot be taken stops the call before its first item. Manifests are read once
+for each of the two, so that a million rows are never held.
 """
 
 # Path.resolve() would replace links by what they lead to, and a path is to be shown as it was named.
-# ruff: noqa: PTH100, PTH114, PTH116, PTH118, PTH120, PTH122
+# ruff: noqa: PTH100, PTH114, PTH118, PTH120, PTH122
 
 import os
 import re
 import stat
 import sys
+from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, get_args
 
 from ingest.sources import files, links, manifests, posts
-from ingest.sources.found import Found, Kind, SourceError
+from ingest.sources.found import NO_OPTIONS, Found, Kind, Options, SourceError
+from ingest.sources.manifests import Format
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _BARE_HOST = re.compile(r"(?:[\w-]+\.)+[A-Za-z]{2,}/")
 _NAMES = {posts.TIKTOK: "TikTok", posts.YOUTUBE: "YouTube", posts.INSTAGRAM: "Instagram"}
 _STDIN = "standard input"
+#: Sentences that are kept; the others are counted.
+MOST_PROBLEMS = 100
+#: Characters. A row with a forgotten quote may hold half a manifest.
+_LONGEST_SENTENCE = 2_000
+#: What the vendor takes with files and links alone.
+_METADATA = ("tags", "datetime_taken", "camera_model", "latitude", "longitude")
 
 
 @dataclass(slots=True)
 class Plan:
     """Sources that were looked at: what is wrong with them, and the items of those that are right."""
 
-    #: One sentence each; empty when all can be taken.
-    problems: list[str] = field(default_factory=list)
-    _steps: list["Found | _Folder"] = field(default_factory=list)
+    #: Sources and rows that cannot be taken, each counted once.
+    invalid: int = 0
+    _sentences: list[str] = field(default_factory=list)
+    _steps: list["Found | _Folder | _Manifest"] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        """Whether anything can be taken."""
+        return bool(self._steps)
+
+    @property
+    def problems(self) -> list[str]:
+        """One entry for each invalid source or row, after ``MOST_PROBLEMS`` how many more; empty when all can be taken."""
+        more = self.invalid - len(self._sentences)
+        return [*self._sentences, f"... and {more:,} more that cannot be taken."] if more else list(self._sentences)
 
     def found(self) -> Iterator[Found]:
-        """The items of the good sources in the order they were named. Folders are walked here, streaming."""
+        """The items of the good sources in the order they were named. Folders and manifests are read here, streaming.
+
+        SourceError when one of them can no longer be read, or is another one than the one that was checked.
+        """
         for step in self._steps:
             if isinstance(step, Found):
                 yield step
             else:
                 yield from step.walk()
 
+    def refuse(self, problem: str) -> None:
+        self.invalid += 1
+        if len(self._sentences) < MOST_PROBLEMS:
+            if len(problem) > _LONGEST_SENTENCE:
+                half = _LONGEST_SENTENCE // 2
+                problem = f"{problem[:half]} ... {problem[-half:]}"
+            # A path in quotes may hold ends of lines; a problem is one line.
+            self._sentences.append(problem.replace("\r", "\\r").replace("\n", "\\n"))
 
-def resolve(sources: Sequence[str], *, cwd: Path | None = None, stdin: TextIO | None = None) -> Iterator[Found]:
+
+def resolve(
+    sources: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    stdin: TextIO | None = None,
+    format: Format = "text",
+    options: Options = NO_OPTIONS,
+) -> Iterator[Found]:
     """The items that ``sources`` name. Raises ``SourceError`` with every problem, before any item.
 
-    A source is a file, a folder (walked), an http(s) link or post, a text manifest (``.txt``, ``.list``), or
-    ``-`` for a manifest on ``stdin``. Relative paths start at ``cwd``; in a manifest, at its folder.
+    A source is a file, a folder (walked), an http(s) link or post, a manifest (``.txt``, ``.list``, ``.csv``, ``.jsonl``,
+    ``.ndjson``), or ``-`` for a manifest of that ``format`` on ``stdin``. Relative paths start at ``cwd``; in a manifest,
+    at its folder. ``options`` hold for all items where the row of a manifest says nothing else; what an item's kind
+    has no use for is left out of its ``Found.options``, and refused only where a row asks for it.
     """
-    plan = examine(sources, cwd=cwd, stdin=stdin)
+    plan = examine(sources, cwd=cwd, stdin=stdin, format=format, options=options)
     if plan.problems:
         raise SourceError(plan.problems)
     return plan.found()
 
 
-def examine(sources: Sequence[str], *, cwd: Path | None = None, stdin: TextIO | None = None) -> Plan:
+def examine(
+    sources: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    stdin: TextIO | None = None,
+    format: Format = "text",
+    options: Options = NO_OPTIONS,
+) -> Plan:
     """As ``resolve``, but keeps the good sources beside the problems (``--skip-invalid``)."""
+    if format not in get_args(Format):
+        raise ValueError(f"unknown format of a manifest: {format}")
     plan = Plan()
-    examiner = _Examiner(plan, os.path.abspath(cwd or "."), stdin or sys.stdin)
+    examiner = _Examiner(plan, os.path.abspath(cwd or "."), stdin or sys.stdin, format, options)
     for source in sources:
         examiner.add(source)
     return plan
-
-
-@dataclass(frozen=True, slots=True)
-class _Folder:
-    path: str
-    origin: str | None
-
-    def walk(self) -> Iterator[Found]:
-        try:
-            yield from files.walk(self.path, self.origin)
-        except OSError as error:  # it was there when it was examined
-            raise SourceError([f"'{self.path}' can no longer be read: {error.strerror}."]) from error
 
 
 class _Wrong(Exception):
     """A sentence about one source."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    path: str
+    origin: str | None
+    options: Options
+
+    def walk(self) -> Iterator[Found]:
+        try:
+            yield from files.walk(self.path, self.origin, self.options)
+        except OSError as error:  # it was there when it was examined
+            raise SourceError([f"'{self.path}' can no longer be read: {error.strerror}."]) from error
+
+
+@dataclass(slots=True)
+class _Manifest:
+    """A manifest on its two ways: ``check`` finds what is wrong, ``walk`` yields the items of the other rows."""
+
+    file: manifests.OnDisk | manifests.Spooled
+    #: As it stands in sentences and origins.
+    name: str
+    format: Format
+    #: Where relative paths start.
+    base: str
+    options: Options
+    #: Lines of the rows that are left out, in order. Eight bytes each.
+    _bad: "array[int]" = field(default_factory=lambda: array("Q"))
+
+    def check(self, plan: Plan) -> None:
+        """Hands every faulty row to ``plan``; raises ``_Wrong`` for what is wrong as a whole."""
+        try:
+            with self.file.reading() as stream:
+                for row in manifests.rows(stream, self.format):
+                    wrong = self._fault(row)
+                    if wrong:
+                        self._bad.append(row.line)
+                        plan.refuse(f"{self._origin(row)}: {wrong}")
+        except manifests.BadManifest as bad:
+            raise _Wrong(bad.told(self.name)) from bad
+        except manifests.Changed:
+            raise _Wrong(f"'{self.name}' was changed while it was read; try again when it is complete.") from None
+        except OSError as error:
+            raise _Wrong(f"'{self.name}' cannot be read: {error.strerror}.") from error
+
+    def walk(self) -> Iterator[Found]:
+        bad = iter(self._bad)
+        next_bad = next(bad, None)
+        try:
+            with self.file.reading() as stream:
+                for row in manifests.rows(stream, self.format):
+                    if row.line == next_bad:
+                        next_bad = next(bad, None)
+                    elif row.source is None or row.wrong:
+                        raise manifests.Changed
+                    else:
+                        yield from self._again(row, row.source)
+        except (manifests.Changed, manifests.BadManifest):
+            problem = f"'{self.name}' was changed after it was checked: what follows in it was not taken."
+            raise SourceError([problem]) from None
+        except OSError as error:
+            raise SourceError([f"'{self.name}' can no longer be read: {error.strerror}."]) from error
+
+    def _origin(self, row: manifests.Row) -> str:
+        return f"{self.name} line {row.line}"
+
+    def _fault(self, row: manifests.Row) -> str | None:
+        wrong = row.wrong
+        if row.source is not None:
+            try:
+                step = _step(row.source, self.base, row.options, self.options)
+                if isinstance(step, _List):
+                    raise _Wrong(f"{_quoted(row.source)} is another manifest; name it on the command line instead.")
+            except _Wrong as fault:
+                return f"{fault} {wrong}" if wrong else str(fault)
+        return wrong
+
+    def _again(self, row: manifests.Row, source: str) -> Iterator[Found]:
+        """The items of a row that was checked. What vanished since is an item too: preflight tells what is wrong."""
+        origin = self._origin(row)
+        if _SCHEME.match(source.lstrip()):
+            yield _link(source, origin, row.options, self.options, again=True)
+            return
+        path = os.path.abspath(os.path.join(self.base, source))
+        options = _fitting(Kind.FILE, None, self.options.merged(row.options))
+        status = files.status_of(path)
+        if status is not None and stat.S_ISDIR(status.st_mode):
+            yield from _Folder(path, origin, options).walk()
+            return
+        found = files.found_as(path, status, origin, options)
+        # A path without the ending of a video that is gone now was maybe a folder, and is not to be skipped in silence.
+        yield replace(found, skip=None) if status is None and found.skip == files.NOT_A_VIDEO else found
+
+
 @dataclass(slots=True)
 class _Examiner:
+    """Takes what stands on the command line, source by source."""
+
     plan: Plan
     base: str
     stdin: TextIO
-    origin: str | None = None
+    format: Format
+    options: Options
     _stdin_read: bool = False
 
     def add(self, source: str) -> None:
         try:
             self._add(source)
-        except (_Wrong, manifests.BadManifest) as wrong:
-            where = f"{self.origin}: " if self.origin else ""
-            self.plan.problems.append(f"{where}{wrong}")
+        except _Wrong as wrong:
+            self.plan.refuse(str(wrong))
 
     def _add(self, source: str) -> None:
-        scheme = _SCHEME.match(source.lstrip())
-        if not source.strip():
-            raise _Wrong("An empty source was given.")
         if source == "-":
-            self._add_stdin()
-        elif scheme is None:
-            self._add_path(source)
-        elif scheme[1].lower() in ("http", "https"):
-            self.plan._steps.append(_link(source, self.origin))
+            manifest = self._manifest_on_stdin()
         else:
-            raise _Wrong(_unknown_scheme(source, scheme[1].lower()))
+            step = _step(source, self.base, NO_OPTIONS, self.options)
+            if not isinstance(step, _List):
+                self.plan._steps.append(step)
+                return
+            name = files.printable(source)
+            base = os.path.dirname(step.path)
+            manifest = _Manifest(manifests.OnDisk(step.path), name, step.format, base, self.options)
+        manifest.check(self.plan)
+        self.plan._steps.append(manifest)
 
-    def _add_path(self, source: str) -> None:
-        path = os.path.abspath(os.path.join(self.base, source))
-        mode = _mode(path, source)
-        if stat.S_ISDIR(mode):
-            _check_folder(path, source)
-            self.plan._steps.append(_Folder(path, self.origin))
-        elif not stat.S_ISREG(mode):
-            raise _Wrong(f"{_quoted(source)} is neither a file nor a folder.")
-        elif (suffix := os.path.splitext(path)[1].lower()) in manifests.TEXT_SUFFIXES:
-            self._add_manifest(path, source)
-        elif suffix in manifests.TABLE_SUFFIXES:
-            raise _Wrong(
-                f"{_quoted(source)}: manifests in {suffix[1:].upper()} are not supported yet; give a text "
-                "manifest (.txt, one source a line)."
-            )
-        else:
-            self.plan._steps.append(files.found_file(path, self.origin))
-
-    def _add_manifest(self, path: str, name: str) -> None:
-        if self.origin:
-            raise _Wrong(f"{_quoted(name)} is another manifest; name it on the command line instead.")
-        try:
-            data = Path(path).read_bytes()
-        except OSError as error:
-            raise _Wrong(f"{_quoted(name)} cannot be read: {error.strerror}.") from error
-        self._add_lines(data, files.printable(name), os.path.dirname(path))
-
-    def _add_stdin(self) -> None:
-        if self.origin:
-            raise _Wrong("'-' (standard input) cannot be named inside a manifest.")
+    def _manifest_on_stdin(self) -> _Manifest:
         if self._stdin_read:
             raise _Wrong("'-' (standard input) was named twice; it can be read once.")
         self._stdin_read = True
-        self._add_lines(manifests.read_all(self.stdin), _STDIN, self.base)
-
-    def _add_lines(self, data: bytes, name: str, base: str) -> None:
-        inner = _Examiner(self.plan, base, self.stdin)
-        for number, source in manifests.lines(data, name):
-            inner.origin = f"{name} line {number}"
-            inner.add(source)
-        if inner.origin is None:
-            raise _Wrong(f"{_quoted(name)} names no source: every line is empty or a comment.")
+        try:
+            spooled = manifests.Spooled(self.stdin)
+        except OSError as error:
+            raise _Wrong(f"'-' (standard input) cannot be read: {error.strerror}.") from error
+        return _Manifest(spooled, _STDIN, self.format, self.base, self.options)
 
 
-def _mode(path: str, source: str) -> int:
+@dataclass(frozen=True, slots=True)
+class _List:
+    """A manifest, by its name."""
+
+    path: str
+    format: Format
+
+
+def _step(source: str, base: str, given: Options, default: Options) -> Found | _Folder | _List:
+    """What one source is; ``given`` are the options of its own row. Raises ``_Wrong``."""
+    scheme = _SCHEME.match(source.lstrip())
+    if not source.strip():
+        raise _Wrong("An empty source was given.")
+    if source == "-":
+        raise _Wrong("'-' (standard input) cannot be named inside a manifest.")
+    if scheme is None:
+        return _path(source, base, default.merged(given))
+    if scheme[1].lower() in ("http", "https"):
+        return _link(source, None, given, default)
+    raise _Wrong(_unknown_scheme(source, scheme[1].lower()))
+
+
+def _path(source: str, base: str, options: Options) -> Found | _Folder | _List:
+    path = os.path.abspath(os.path.join(base, source))
+    status = _status(path, source)
+    if stat.S_ISDIR(status.st_mode):
+        _check_folder(path, source)
+        _check_library(options, source, "a folder")
+        return _Folder(path, None, _fitting(Kind.FILE, None, options))
+    if not stat.S_ISREG(status.st_mode):
+        raise _Wrong(f"{_quoted(source)} is neither a file nor a folder.")
+    if format := manifests.FORMATS.get(os.path.splitext(path)[1].lower()):
+        return _List(path, format)
+    _check_library(options, source, "a file")
+    return files.found_as(path, status, None, _fitting(Kind.FILE, None, options))
+
+
+def _check_library(options: Options, source: str, what: str) -> None:
+    if options.library == "public":
+        raise _Wrong(f"Only posts can go to the public library; {_quoted(source)} is {what}.")
+
+
+def _fitting(kind: Kind, platform: str | None, options: Options) -> Options:
+    """The options that an item can use; the others are dropped in silence."""
+    if options.quality is not None and platform != posts.YOUTUBE:
+        options = replace(options, quality=None)
+    if kind is Kind.POST and any(_given(options)):
+        options = replace(options, tags=(), datetime_taken=None, camera_model=None, latitude=None, longitude=None)
+    return options
+
+
+def _given(options: Options) -> Iterator[str]:
+    return (name for name in _METADATA if getattr(options, name) not in (None, ()))
+
+
+def _status(path: str, source: str) -> os.stat_result:
     try:
-        return os.stat(path).st_mode
+        return os.stat(path)  # noqa: PTH116
     except (FileNotFoundError, NotADirectoryError):
         raise _Wrong(_missing(path, source)) from None
     except OSError as error:
@@ -177,15 +332,26 @@ def _check_folder(path: str, source: str) -> None:
         raise _Wrong(f"The folder {_quoted(source)} holds no files (hidden ones are not counted).")
 
 
-def _link(url: str, origin: str | None) -> Found:
-    problem = links.problem_of(url)
+def _link(url: str, origin: str | None, given: Options, default: Options, *, again: bool = False) -> Found:
+    problem = None if again else links.problem_of(url)
     if problem is not None:
         raise _Wrong(problem)
-    match posts.recognise(url):
+    options = default.merged(given)
+    match posts.recognise(url, elsewhere=not again):
         case None:
-            return Found(Kind.LINK, url, key=f"link:{links.normalise(url)}", origin=origin)
-        case posts.Post() as post:
-            return Found(Kind.POST, url, key=post.key, platform=post.platform, post_id=post.post_id, origin=origin)
+            _check_library(options, url, "a link")
+            options = _fitting(Kind.LINK, None, options)
+            return Found(Kind.LINK, url, key=f"link:{links.normalise(url)}", origin=origin, options=options)
+        case posts.Post(platform, post_id) as post:
+            if useless := list(_given(given)):
+                raise _Wrong(
+                    f"'{url}' is a post, and Memories.ai takes no {' or '.join(useless)} with one: leave "
+                    f"{'it' if len(useless) == 1 else 'them'} out of this row."
+                )
+            options = _fitting(Kind.POST, platform, options)
+            return Found(
+                Kind.POST, url, key=post.key, platform=platform, post_id=post_id, origin=origin, options=options
+            )
         case page:
             raise _Wrong(_no_post(url, page))
 

@@ -144,12 +144,6 @@ def test_a_source_that_cannot_be_taken_gets_one_sentence_that_names_it(folder, s
     assert not source.strip() or source.strip() in problem
 
 
-@pytest.mark.parametrize("suffix", ["csv", "jsonl", "CSV"])
-def test_manifests_in_csv_and_jsonl_are_told_to_come_later(folder, suffix):
-    (folder / f"list.{suffix}").write_text("source\n")
-    assert "not supported yet" in _only_problem(f"list.{suffix}", cwd=folder)
-
-
 def test_a_password_is_refused_whatever_the_scheme_and_never_repeated():
     for url in ("https://anna:s3cret@example.com/a.mp4", "ftp://anna:s3cret@example.com/a.mp4"):
         assert "s3cret" not in _only_problem(url)
