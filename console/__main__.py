@@ -3,7 +3,7 @@
 import sys
 
 from ingest.database import open_database
-from ingest.home import kept_token
+from ingest.home import NoHome, kept_token
 from ingest.serving import serve
 from ingest.settings import ConfigurationError, load
 
@@ -12,7 +12,7 @@ def main() -> int:
     try:
         settings = load()
         open_database(settings.database).dispose()
-    except ConfigurationError as error:
+    except (ConfigurationError, NoHome) as error:
         print(error, file=sys.stderr)
         return 2
     kept_token(settings.home)

@@ -37,7 +37,7 @@ def create_app(settings: Settings, database: Database, token: str) -> Flask:
         with database.read() as session:
             return jsonify([_job(session, settings, one.id) for one in queries.jobs(session, _number("limit", 50))])
 
-    @app.get("/api/v1/jobs/<int:job_id>")
+    @app.get("/api/v1/jobs/<int(max=9223372036854775807):job_id>")
     def job(job_id: int) -> Response:
         with database.read() as session:
             return jsonify(_job(session, settings, job_id))
@@ -55,7 +55,7 @@ def create_app(settings: Settings, database: Database, token: str) -> Flask:
         following = rows[-1]["id"] if len(rows) == limit else None
         return jsonify({"items": rows, "after": following})
 
-    @app.get("/api/v1/items/<int:item_id>")
+    @app.get("/api/v1/items/<int(max=9223372036854775807):item_id>")
     def item(item_id: int) -> Response:
         with database.read() as session:
             story = queries.item_story(session, item_id)

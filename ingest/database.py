@@ -15,7 +15,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError
 from sqlmodel import Session
 
 import ingest.models  # noqa: F401  (fills the metadata)
@@ -129,8 +129,8 @@ def revisions(url: str) -> tuple[str | None, str | None]:
     try:
         with engine.connect() as connection:
             current = MigrationContext.configure(connection).get_current_revision()
-    except OperationalError as error:
-        raise ConfigurationError(f"The database cannot be opened: {str(error.orig).strip()}") from None
+    except DatabaseError as error:
+        raise ConfigurationError(f"The database cannot be opened ({engine.url}): {str(error.orig).strip()}") from None
     finally:
         engine.dispose()
     return current, ScriptDirectory.from_config(alembic_config(url)).get_current_head()

@@ -179,7 +179,7 @@ def _report(home: Path, vendor: str, say: Say) -> int:
     database = open_database(f"sqlite:///{home / 'ingest.db'}")
     with database.read() as session:
         found = list(queries.items(session))
-    show.items_table(found, more=False)
+    show.items_table(found)
     sys.stdout.flush()
     wrong = [item for item in found if not _agrees(item, truth)]
     for item in wrong:
@@ -190,9 +190,18 @@ def _report(home: Path, vendor: str, say: Say) -> int:
     say(f"calls over a limit: {len(truth['violations'])}; videos sent twice: {len(truth['duplicates'])}")
     say(f"{len(found) - len(wrong)} of {len(found)} items ended as the sandbox says they should")
     say("")
-    say("with your own key:  export MEMORIES_API_KEY=...   ingest up   ingest add FOLDER --wait")
+    say(f"look around (nothing runs any more):  INGEST_HOME='{home}' {_command()} show 1")
+    say(f"with your own key:  export MEMORIES_API_KEY=...   {_command()} up   {_command()} add FOLDER --wait")
     database.dispose()
     return len(wrong) + len(truth["violations"]) + len(truth["duplicates"])
+
+
+def _command() -> str:
+    """How the user can call it: by name, or by its path where it is on no PATH."""
+    if shutil.which("ingest"):
+        return "ingest"
+    path = Path(sys.executable).with_name("ingest")
+    return os.path.relpath(path) if path.exists() else "ingest"
 
 
 def _truth(vendor: str) -> Any:

@@ -18,8 +18,17 @@ def default_home() -> Path:
 
 def make_private(folder: Path) -> Path:
     """The folder, made for its owner alone."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise NoHome(
+            f"The folder {folder} cannot be made: {error.strerror}; set INGEST_HOME to one you may write to"
+        ) from None
     return folder
+
+
+class NoHome(Exception):
+    """The state folder cannot be had; a sentence."""
 
 
 def kept_secret(home: Path) -> str:

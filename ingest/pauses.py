@@ -1,5 +1,7 @@
 """Trouble that is not an item's: what pauses the account or a lane, for how long, and in which words."""
 
+import logging
+
 from sqlmodel import Session
 
 from ingest import store
@@ -8,8 +10,10 @@ from ingest.models import Pause
 from ingest.settings import Account, Settings
 from ingest.upstream.errors import AccountTrouble, TooFast, Unavailable, Unsure
 
-#: Spent credit may be topped up at any time: one call tries again after so many seconds.
-_CREDIT_PROBE = 300.0
+log = logging.getLogger(__name__)
+
+#: Credit may be topped up and a key be re-enabled at any time: a call tries again after so many seconds.
+_PROBE = 300.0
 #: An upstream that cannot be reached is tried again after 1, 2, 4 ... and at most so many seconds.
 _LONGEST_BACKOFF = 30.0
 
@@ -25,9 +29,9 @@ HOPELESS = frozenset({"0401", "0403", "9009"})
 
 
 def account_trouble(session: Session, account: Account, error: AccountTrouble) -> None:
-    """Stop everything of this account, with the reason. A refused key stops it until another key is configured."""
+    """Stop everything of this account, with the reason, until another key is configured or a probe passes."""
     reason = _WORDS.get(error.code, "Memories.ai refuses the account") + f": {error.message}"
-    seconds = _CREDIT_PROBE if error.code == "0402" else None
+    log.warning("paused: %s. One call tries again in %.0f minutes; another key is tried at once", reason, _PROBE / 60)
     store.pause(
         session,
         account.scope,
@@ -35,7 +39,7 @@ def account_trouble(session: Session, account: Account, error: AccountTrouble) -
         code=error.code,
         reason=reason,
         fingerprint=account.fingerprint,
-        seconds=seconds,
+        seconds=_PROBE,
     )
 
 
@@ -44,6 +48,8 @@ def unreachable(session: Session, lane: Lane, error: Unavailable | Unsure) -> No
     scope = f"lane:{lane}"
     before = session.get(Pause, (scope, "upstream"))
     seconds = min(_LONGEST_BACKOFF, 2.0 ** min(before.count if before else 0, 10))
+    if before is None:
+        log.warning("waiting on lane %s: %s", lane, error.message)
     store.pause(session, scope, by="upstream", code=error.code, reason=error.message, seconds=seconds)
 
 

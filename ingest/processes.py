@@ -1,6 +1,7 @@
 """Small facts about processes: who dies with whom, who is ready, which port is free."""
 
 import ctypes
+import errno
 import fcntl
 import os
 import signal
@@ -32,15 +33,18 @@ def with_ready_file(path: Path) -> dict[str, str]:
     return {_READY_FILE: str(path)}
 
 
-def port_is_free(host: str, port: int) -> bool:
+def port_problem(host: str, port: int) -> str | None:
+    """Why one cannot listen there, or None."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return f"Port {port} on {host} is in use"
+            return f"Nobody can listen on port {port} of {host}: {error.strerror}"
+    return None
 
 
 def free_port() -> int:

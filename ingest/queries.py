@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select, text
+from sqlalchemy import and_, false, func, or_, select, text
 from sqlmodel import Session
 
 from ingest.batching import BATCH_LIMIT
@@ -237,8 +237,18 @@ def ahead(session: Session, limits: Mapping[Lane, Limit | None], job_id: int | N
     together = [_item.c.lane, _item.c.platform, _item.c.unique_id, _item.c.library, _item.c.quality]
     query = select(*together, func.count().label("n")).where(_item.c.status == Status.QUEUED).group_by(*together)
     if job_id is not None:
-        last = select(func.max(_item.c.id)).where(_item.c.job_id == job_id, _item.c.status == Status.QUEUED)
-        query = query.where(_item.c.id <= last.scalar_subquery())
+        mine = select(_item.c.lane, func.max(_item.c.id), func.max(_item.c.priority)).where(
+            _item.c.job_id == job_id, _item.c.status == Status.QUEUED
+        )
+        # What goes before the last of ours on the same lane: the more urgent, and the older of the same urgency.
+        before = [
+            and_(
+                _item.c.lane == lane,
+                or_(_item.c.priority > priority, and_(_item.c.priority == priority, _item.c.id <= last)),
+            )
+            for lane, last, priority in session.execute(mine.group_by(_item.c.lane))
+        ]
+        query = query.where(or_(false(), *before))
     by_lane: dict[Lane, tuple[int, int]] = {}
     for row in session.execute(query):
         lane = Lane(row.lane)

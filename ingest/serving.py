@@ -7,16 +7,17 @@ from granian.log import LogLevels
 from granian.server import Server
 from setproctitle import setproctitle
 
-from ingest.processes import port_is_free
+from ingest.processes import port_problem
 
 _THREADS = 32
 
 
 def serve(target: str, name: str, host: str, port: int, variable: str) -> int:
     """Serve ``package.module:factory`` until SIGTERM; 2 when the port is taken. ``variable`` is what changes the port."""
-    if not port_is_free(host, port):
-        print(f"Port {port} on {host} is in use; choose another with {variable}", file=sys.stderr)
+    if (problem := port_problem(host, port)) is not None:
+        print(f"{problem}; choose another with {variable}", file=sys.stderr)
         return 2
+    print(f"{name} on http://{host}:{port}", file=sys.stderr)
     setproctitle(name)
     Server(
         target,

@@ -153,6 +153,13 @@ class Settings(StateSettings):
             raise ValueError(f"'{url}' names no host")
         return url.rstrip("/")
 
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, url: str) -> str:
+        if url and not url.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("it must start with redis://, rediss:// or unix://")
+        return url
+
     @field_validator("limits_text")
     @classmethod
     def _limits_parse(cls, text: str) -> str:
@@ -227,6 +234,10 @@ def read(kind: type[S]) -> S:
         return kind(_secrets_dir=SECRETS if SECRETS.is_dir() else None)  # type: ignore[call-arg]
     except SettingsError as error:
         raise ConfigurationError(f"A secret file in {SECRETS} cannot be read: {error.__cause__ or error}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError("The file .env in this folder is not UTF-8; save it as UTF-8") from None
+    except PermissionError as error:
+        raise ConfigurationError(f"{error.filename or '.env'} cannot be read: permission denied") from None
     except ValidationError as error:
         sentences = []
         for one in error.errors():

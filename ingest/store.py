@@ -18,6 +18,7 @@ from sqlmodel import Session
 from ingest.batching import BATCH_LIMIT
 from ingest.candidates import known_as
 from ingest.clock import now_ms
+from ingest.database import Database
 from ingest.lanes import Lane
 from ingest.models import DEFAULT_NAMESPACE, PRIVATE, PUBLIC, Callback, Event, Item, Job, Pause, Submission, Worker
 from ingest.queries import owned, queued
@@ -26,6 +27,7 @@ from ingest.statuses import News, Stage, Status, decide, frees_content
 from ingest.tokens import new_short_id
 from ingest.upstream.fields import Video, Word
 
+_job = Job.__table__  # type: ignore[attr-defined]
 _item = Item.__table__  # type: ignore[attr-defined]
 _submission = Submission.__table__  # type: ignore[attr-defined]
 _callback = Callback.__table__  # type: ignore[attr-defined]
@@ -322,6 +324,22 @@ def _free(session: Session, item_id: int, now: int) -> None:
             copy = copy_of(heir)
             rows = _item.c.id.in_(others[start : start + 500])
             session.execute(update(_item).where(rows).values(twin_id=heir, error=copy["error"]))
+
+
+def cancel_job(database: Database, job_id: int) -> int:
+    """Cancel what of a job waits; how many items. In small transactions: a turn or the receiver never waits for it."""
+    with database.write() as session:
+        session.execute(
+            update(_job).where(_job.c.id == job_id, _job.c.cancelled_at.is_(None)).values(cancelled_at=now_ms())
+        )
+    stopped = 0
+    while True:
+        with database.write() as session:
+            waiting = select(_item.c.id).where(_item.c.job_id == job_id, _item.c.status == Status.QUEUED)
+            ids = list(session.execute(waiting.order_by(_item.c.id).limit(500)).scalars())
+            stopped += sum(tell(session, number, News.CANCEL) is not None for number in ids)
+        if not ids:
+            return stopped
 
 
 # A lane's turn

@@ -23,7 +23,7 @@ from ingest import broker
 from ingest.database import migrate
 from ingest.home import make_private
 from ingest.nudge import SEND, SETTLE
-from ingest.processes import claim_of, die_with_parent, port_is_free, with_ready_file
+from ingest.processes import claim_of, die_with_parent, port_problem, with_ready_file
 from ingest.settings import ConfigurationError, Settings
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,9 @@ _LOG_LIMIT = 10 << 20
 _CONFIGURATION_EXIT = 2
 #: The embedded broker complains about a kernel setting that matters to servers with gigabytes of keys; ours has kilobytes.
 _HARMLESS = ("Memory overcommit must be enabled",)
-_URGENT = (" WARNING ", " ERROR ", " CRITICAL ", "[WARN", "[ERROR", "Traceback ")
+_URGENT = (" WARNING ", " ERROR ", " CRITICAL ", "[WARN", "[ERROR")
+#: Lines of one part that reach the terminal within so many seconds; the rest stands in its log.
+_MOST_LINES, _PER_SECONDS = 5, 30.0
 
 
 @dataclass(slots=True)
@@ -51,6 +53,9 @@ class Part:
     started_at: float = 0.0
     due_at: float = 0.0
     last_words: str = ""
+    spoke_at: float = 0.0
+    passing_since: float = 0.0
+    passed_on: int = 0
     pump: threading.Thread | None = field(default=None, repr=False)
 
 
@@ -80,12 +85,16 @@ class Supervisor:
             raise ConfigurationError(
                 f"A service runs on {self._home} already (process {claim.holder()}); stop it first, or set INGEST_HOME to another folder"
             )
+        if settings.port == settings.console_port and settings.port:
+            raise ConfigurationError(
+                f"The receiver and the console cannot share port {settings.port}; set INGEST_PORT and INGEST_CONSOLE_PORT apart"
+            )
         for host, port, variable in (
             (settings.receiver_host, settings.port, "INGEST_PORT"),
             (settings.console_host, settings.console_port, "INGEST_CONSOLE_PORT"),
         ):
-            if not port_is_free(host, port):
-                raise ConfigurationError(f"Port {port} on {host} is in use; choose another with {variable}")
+            if (problem := port_problem(host, port)) is not None:
+                raise ConfigurationError(f"{problem}; choose another with {variable}")
         settings.signing_secret  # noqa: B018  (made before the children race for it)
         try:
             if not settings.redis_url:
@@ -177,10 +186,20 @@ class Supervisor:
                     target.write(line)
                 text = line.decode("utf-8", "replace").rstrip()
                 if text.strip():
-                    part.last_words = text
+                    part.last_words, part.spoke_at = text, time.monotonic()
                 if _is_urgent(text) and not self._stop.is_set():
-                    with suppress(OSError):
-                        self._say(f"[{part.name}] {text}")
+                    self._pass_on(part, text)
+
+    def _pass_on(self, part: Part, text: str) -> None:
+        """A part's urgent words to the terminal, but no flood of them."""
+        now = time.monotonic()
+        if now - part.passing_since > _PER_SECONDS:
+            part.passing_since, part.passed_on = now, 0
+        part.passed_on += 1
+        more = f" (more in {self._logs / part.name}.log)" if part.passed_on == _MOST_LINES else ""
+        if part.passed_on <= _MOST_LINES:
+            with suppress(OSError):
+                self._say(f"[{part.name}] {text}{more}")
 
     def _await(self, parts: list[Part], seconds: float) -> None:
         """Until each of ``parts`` works. A part that ends before is a failed start."""
@@ -215,12 +234,16 @@ class Supervisor:
                 wait = min(10.0, 0.5 * part.deaths)
                 part.deaths += 1
                 part.due_at = now + wait
-                self._say(f"{part.name} ended ({_say_exit(code)}): {part.last_words}; starting it again")
+                # What it said long ago, or before it was killed, explains nothing.
+                why = f": {part.last_words}" if code >= 0 and now - part.spoke_at < 2 else ""
+                self._say(f"{part.name} ended ({_say_exit(code)}){why}; starting it again")
             elif now >= part.due_at:
                 part.due_at = 0.0
                 self._start(part)
 
     def _stop_all(self) -> None:
+        if self._stop.is_set():
+            self._say("stopping")
         deadline = time.monotonic() + _STOP_SECONDS
         services = [part for part in self._parts if part.name != "broker"]
         _signal_all(services, signal.SIGTERM)

@@ -3,6 +3,7 @@
 import sys
 
 from ingest.database import open_database
+from ingest.home import NoHome
 from ingest.serving import serve
 from ingest.settings import ConfigurationError, read
 from webhooks.settings import ReceiverSettings
@@ -13,7 +14,7 @@ def main() -> int:
         settings = read(ReceiverSettings)
         settings.signing_secret  # noqa: B018  (required, or made now, before the first request)
         open_database(settings.database).dispose()
-    except ConfigurationError as error:
+    except (ConfigurationError, NoHome) as error:
         print(error, file=sys.stderr)
         return 2
     return serve("webhooks.app:from_environment", "ingest web", settings.address, settings.port, "INGEST_PORT")

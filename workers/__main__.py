@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import sys
+import time
 
 # Celery's own process titles would hide the name that people look for; it asks before its first import.
 os.environ["NOSETPS"] = "1"
@@ -11,18 +12,30 @@ os.environ["NOSETPS"] = "1"
 from celery.apps.beat import Beat
 from setproctitle import setproctitle
 
-from ingest import nudge
+from ingest import broker, nudge
 from ingest.database import open_database
-from ingest.settings import ConfigurationError, load
+from ingest.home import NoHome
+from ingest.settings import ConfigurationError, Settings, load
 from workers.app import create_app
 
 #: Turns wait for slots and uploads, so there are many; the rest is short.
+_BROKER_SECONDS = 15.0
 _THREADS = {nudge.SEND: 32, nudge.SETTLE: 6}
 
 
 class _Clock(Beat):
     def set_process_title(self) -> None:
         setproctitle("ingest beat")
+
+
+def _await_broker(settings: Settings) -> None:
+    """A broker that is being restarted beside us is waited for; one that is not there is said."""
+    deadline = time.monotonic() + _BROKER_SECONDS
+    while not broker.answers(settings):
+        if time.monotonic() > deadline:
+            where = "The Redis of INGEST_REDIS_URL" if settings.redis_url else f"The broker of {settings.home}"
+            raise ConfigurationError(f"{where} does not answer; start it with `ingest up`, or set INGEST_REDIS_URL")
+        time.sleep(0.1)
 
 
 def main() -> int:
@@ -42,8 +55,9 @@ def main() -> int:
         # Celery swallows what its start signal raises, and would run on deaf; so what can be missing is tried here.
         settings.signing_secret  # noqa: B018
         open_database(settings.database).dispose()
+        _await_broker(settings)
         app = create_app(settings)
-    except ConfigurationError as error:
+    except (ConfigurationError, NoHome) as error:
         print(error, file=sys.stderr)
         return 2
     setproctitle(f"ingest {options.part}")

@@ -5,7 +5,21 @@ import sys
 
 
 def main() -> None:
+    try:
+        _run()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of a pipe went away (`| head`): nothing is wrong. Keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _run() -> None:
+    from sqlalchemy.exc import DatabaseError
+
     from ingest.cli.app import app
+    from ingest.home import NoHome
     from ingest.quota import QuotaUnavailable
     from ingest.settings import ConfigurationError
     from ingest.sources.found import SourceError
@@ -13,12 +27,20 @@ def main() -> None:
 
     try:
         app(prog_name="ingest")
-    except (ConfigurationError, SourceError, BadOptions, QuotaUnavailable) as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        sys.stdout.flush()
+    except (ConfigurationError, NoHome, SourceError, BadOptions, QuotaUnavailable) as error:
+        _fail(str(error))
     except BrokenPipeError:
-        # The reader of a pipe went away (`| head`): nothing is wrong. Keep Python from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        raise
+    except DatabaseError as error:
+        _fail(f"The database does not work: {str(error.orig).strip()}")
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        _fail(f"The system refuses: {error.strerror or error}{where}")
+
+
+def _fail(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
+    # What could not be written to stdout (a full disk) is not tried again at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(2)

@@ -16,7 +16,7 @@ from ingest.cli import show
 from ingest.database import Database, migrate, open_database
 from ingest.settings import Settings, load
 from ingest.sources.found import SourceError
-from ingest.statuses import Status
+from ingest.statuses import OPEN, Status
 
 app = typer.Typer(
     name="ingest",
@@ -28,13 +28,22 @@ app = typer.Typer(
 )
 
 
+class Queues(StrEnum):
+    SEND = "send"
+    SETTLE = "settle"
+    BOTH = "send,settle"
+
+
 class ManifestFormat(StrEnum):
     TEXT = "text"
     CSV = "csv"
     JSONL = "jsonl"
 
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+
+#: Ids and numbers as the database can hold them.
+_LARGEST = 2**63 - 1
 
 
 def say(text: str) -> None:
@@ -57,6 +66,23 @@ def database_of(settings: Settings) -> Database:
 def fail(text: str) -> NoReturn:
     say(text)
     raise typer.Exit(2)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"memories-ingest {version('memories-ingest')}")
+        raise typer.Exit
+
+
+@app.callback()
+def everywhere(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Everything into Memories.ai, exactly once, as fast as the limits permit. See it without a key: ingest demo"""
 
 
 @app.command()
@@ -102,12 +128,12 @@ def console() -> None:
 
 @app.command()
 def worker(
-    queues: Annotated[str, typer.Option(help="What it does: send, settle or both.")] = "send,settle",
+    queues: Annotated[Queues, typer.Option(help="What it does.")] = Queues.BOTH,
     threads: Annotated[int, typer.Option(help="Threads; 0 leaves it to the queues.", min=0)] = 0,
 ) -> None:
     """A worker alone; any number, on any number of hosts that share database and Redis."""
     settings_of().require_key()
-    _become("workers", "worker", "--queues", queues, "--threads", str(threads))
+    _become("workers", "worker", "--queues", queues.value, "--threads", str(threads))
 
 
 @app.command()
@@ -158,7 +184,7 @@ def add(
     camera_model: Annotated[Optional[str], typer.Option(help="The camera it was taken with.")] = None,  # noqa: UP045
     latitude: Annotated[Optional[float], typer.Option(help="Where it was taken; with --longitude.")] = None,  # noqa: UP045
     longitude: Annotated[Optional[float], typer.Option(help="Where it was taken; with --latitude.")] = None,  # noqa: UP045
-    priority: Annotated[int, typer.Option(help="Higher goes first.")] = 0,
+    priority: Annotated[int, typer.Option(help="Higher goes first.", min=-1000, max=1000)] = 0,
     again: Annotated[bool, typer.Option("--again", help="Send even what is known already.")] = False,
     skip_invalid: Annotated[
         bool, typer.Option("--skip-invalid", help="Take the good sources, name the bad ones, exit 1.")
@@ -203,10 +229,38 @@ def add(
         print(json.dumps(numbers), flush=True)
     else:
         print(show.added_line(added), flush=True)
+        if added.items == added.skipped == 1:
+            with database.read() as session:
+                say(next(queries.items(session, job_id=added.job)).error or "")
     if not runs:
         say("No service runs yet; the items wait in the queue. Start it with: ingest up")
-    code = wait_for(settings, database, added.job, as_json=as_json, say=say) if wait else 0
+    try:
+        code = wait_for(settings, database, added.job, as_json=as_json, say=say) if wait else 0
+    except KeyboardInterrupt:
+        say(f"job {added.job} goes on without you; see: ingest status {added.job}")
+        raise
     raise typer.Exit(code or int(bool(plan.invalid)))
+
+
+@app.command()
+def cancel(
+    job: Annotated[int, typer.Argument(help="A job.", min=1, max=_LARGEST)],
+    as_json: Json = False,
+) -> None:
+    """Stop what of a job is not sent yet. What Memories.ai has already goes on."""
+    from ingest import store
+
+    database = database_of(settings_of())
+    with database.read() as session:
+        if queries.job(session, job) is None:
+            fail(f"There is no job {job}; `ingest status` lists the jobs")
+    stopped = store.cancel_job(database, job)
+    with database.read() as session:
+        left = sum(queries.counts(session, job)[status] for status in OPEN)
+    if as_json:
+        print(json.dumps({"job": job, "cancelled": stopped, "going_on": left}))
+    else:
+        print(f"job {job}: {stopped} items cancelled, {left} already sent go on")
 
 
 @app.command()
@@ -228,12 +282,20 @@ def adopt(
 
 @app.command()
 def status(
-    job: Annotated[Optional[int], typer.Argument(help="A job; without one, the latest jobs.")] = None,  # noqa: UP045
+    job: Annotated[
+        int | None, typer.Argument(help="A job; without one, the latest jobs.", min=1, max=_LARGEST)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Where a job stands, or the latest jobs and all there is."""
+    from ingest.cli.adding import service_runs
+
     settings = settings_of()
-    with database_of(settings).read() as session:
+    database = database_of(settings)
+    runs = service_runs(settings, database)
+    with database.read() as session:
+        if any(queries.counts(session, job)[status] for status in OPEN) and not runs:
+            say("No service runs, so nothing moves; start it with: ingest up")
         if job is None:
             found = [
                 queries.job_status(session, one.id, queries.pause_of_job(session, one.id, settings.account))
@@ -257,10 +319,10 @@ def status(
 
 @app.command()
 def items(
-    job: Annotated[Optional[int], typer.Option(help="Of this job alone.")] = None,  # noqa: UP045
+    job: Annotated[Optional[int], typer.Option(help="Of this job alone.", min=1, max=_LARGEST)] = None,  # noqa: UP045
     status: Annotated[list[str] | None, typer.Option(help="Of this status alone; may be given several times.")] = None,
     limit: Annotated[
-        int | None, typer.Option(help="At most so many (default: 50 in a table, all in JSON).", min=1)
+        int | None, typer.Option(help="At most so many (default: 50 in a table, all in JSON).", min=1, max=_LARGEST)
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -279,11 +341,15 @@ def items(
         else:
             shown = limit or 50
             found = list(queries.items(session, job_id=job, statuses=wanted, limit=shown + 1))
-            show.items_table(found[:shown], more=len(found) > shown)
+            show.items_table(found[:shown])
+            if len(found) > shown:
+                say("... there are more: --limit N, or --json for all")
 
 
 @app.command(name="show")
-def show_command(item: Annotated[int, typer.Argument(help="An item.")], as_json: Json = False) -> None:
+def show_command(
+    item: Annotated[int, typer.Argument(help="An item.", min=1, max=_LARGEST)], as_json: Json = False
+) -> None:
     """The whole story of one item."""
     settings = settings_of()
     with database_of(settings).read() as session:

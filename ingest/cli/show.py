@@ -56,12 +56,13 @@ def jobs_table(found: Sequence[Mapping[str, Any] | None], totals: Mapping[str, i
     if not found:
         console.print("no jobs yet; start one with: ingest add FOLDER")
         return
-    table = _table("job", "state", "items", *[status.value for status in Status])
+    used = [status for status in Status if totals[status]]
+    table = _table("job", "state", "items", *[status.value for status in used])
     for one in found:
         if one is not None:
             counts = one["counts"]
-            table.add_row(str(one["job"]), _state(one), str(sum(counts.values())), *[str(counts[s]) for s in Status])
-    table.add_row("all", "", str(sum(totals.values())), *[str(totals[s]) for s in Status], style="bold")
+            table.add_row(str(one["job"]), _state(one), str(sum(counts.values())), *[str(counts[s]) for s in used])
+    table.add_row("all", "", str(sum(totals.values())), *[str(totals[s]) for s in used], style="bold")
     console.print(table)
     for reason in dict.fromkeys(one["paused"]["reason"] for one in found if one and one["paused"]):
         console.print(Text(f"paused: {reason}", style="yellow"))
@@ -85,10 +86,16 @@ def job_lines(one: Mapping[str, Any], ahead: Sequence[Ahead]) -> None:
 
 def say_ahead(lane: Ahead) -> str:
     calls = f"{lane.calls} {'call' if lane.calls == 1 else 'calls'}"
-    return f"{lane.lane}: {lane.items} items in {calls}, at least {say_duration(lane.seconds)} at the limit"
+    items = f"{lane.items} {'item' if lane.items == 1 else 'items'}"
+    return f"{lane.lane}: {items} in {calls}, at least {say_duration(lane.seconds)} at the limit"
 
 
-def items_table(found: Sequence[Item], *, more: bool) -> None:
+def plain(text: str) -> Text:
+    """A text from outside, on one line: what would move the cursor or change colours is shown, not done."""
+    return Text("".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text))
+
+
+def items_table(found: Sequence[Item]) -> None:
     console = _console()
     if not found:
         console.print("no items")
@@ -101,21 +108,19 @@ def items_table(found: Sequence[Item], *, more: bool) -> None:
             str(item.job_id),
             coloured(item.status),
             item.kind,
-            Text(item.source),
+            plain(item.source),
             item.video_no or "",
-            Text(why),
+            plain(why),
         ]
         table.add_row(*shown)
     console.print(table)
-    if more:
-        console.print("... there are more: --limit N, or --json for all")
 
 
 def story_lines(story: Mapping[str, Any]) -> None:
     console = _console()
     for name, value in story.items():
         if name not in ("submissions", "events") and value is not None:
-            console.print(Text(f"{name:<20}{value}"))
+            console.print(plain(f"{name:<20}{value}"))
     if story["submissions"]:
         console.print()
         table = _table("sent as", "call", "state", "items", "written", "sent", "ended", "answer")
@@ -130,10 +135,10 @@ def story_lines(story: Mapping[str, Any]) -> None:
                 one["sent_at"],
                 one["ended_at"],
             ]
-            table.add_row(*[str(cell) if cell is not None else "" for cell in cells], Text(answer))
+            table.add_row(*[str(cell) if cell is not None else "" for cell in cells], plain(answer))
         console.print(table)
     console.print()
     table = _table("at", "from", "to", "because", "detail")
     for one in story["events"]:
-        table.add_row(one["at"], one["from"] or "", coloured(one["to"]), one["news"], Text(one["detail"] or ""))
+        table.add_row(one["at"], one["from"] or "", coloured(one["to"]), one["news"], plain(one["detail"] or ""))
     console.print(table)

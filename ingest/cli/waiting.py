@@ -121,7 +121,7 @@ def _picture(counts: Mapping[str, int], ahead: list[Ahead], rate: float, pause: 
     done = sum(counts[status] for status in FINAL)
     lines: list[Table | Text] = [
         table,
-        Text(f"{done} of {total} ended, {rate:.1f}/s" + (f"; {_end(ahead)}" if ahead else "")),
+        Text(f"{done} of {total} ended, {rate * 60:.0f}/min" + (f"; {_end(ahead)}" if ahead else "")),
     ]
     if pause is not None:
         lines.append(Text(f"paused: {pause.reason}", style="yellow"))

@@ -360,8 +360,8 @@ def _no_post(url: str, page: posts.Creator | posts.NeedsNetwork | posts.NoPost |
     match page:
         case posts.Creator(platform, _, what):
             return (
-                f"'{url}' is a {what} of {_NAMES[platform]}, not a post: give the addresses of its posts, or "
-                "follow profiles with `ingest creators add`."
+                f"'{url}' is a {what} of {_NAMES[platform]}, not a post: give the addresses of its posts; "
+                "following a profile is not built yet."
             )
         case posts.NeedsNetwork(platform):
             return (

@@ -54,6 +54,11 @@ def test_every_wrong_source_of_one_call_is_named(idle: Service) -> None:
         ("INGEST_LIMITS", "upload=often", "upload=often"),
         ("INGEST_TIMINGS", "patience=3s", "'patience' is no timing"),
         ("INGEST_PORT", "eight", "INGEST_PORT"),
+        ("INGEST_HOME", "/proc/nowhere", "INGEST_HOME"),
+        ("INGEST_REDIS_URL", "http://127.0.0.1:9", "INGEST_REDIS_URL"),
+        ("INGEST_REDIS_URL", "redis://127.0.0.1:9", "does not answer"),
+        ("INGEST_HOST", "192.0.2.1", "INGEST_PORT"),
+        ("INGEST_CONSOLE_PORT", "same", "cannot share"),
         ("MEMORIES_API_URL", "api.memories.ai", "must start with http"),
         ("INGEST_DATABASE_URL", "postgresql://127.0.0.1:9/x", "INGEST_SECRET"),
     ],
@@ -61,7 +66,7 @@ def test_every_wrong_source_of_one_call_is_named(idle: Service) -> None:
 def test_a_wrong_variable_is_named_with_what_would_be_right(
     idle: Service, variable: str, value: str, words: str
 ) -> None:
-    idle.environment[variable] = value
+    idle.environment[variable] = str(idle.port) if value == "same" else value
     _sentence(idle.run("up"), words)
 
 
@@ -71,6 +76,45 @@ def test_without_a_key_sending_commands_point_to_the_demo(idle: Service) -> None
         _sentence(idle.run(*command), "MEMORIES_API_KEY", "ingest demo")
     for command in (["status"], ["items"], ["migrate"]):
         assert idle.run(*command).returncode == 0
+
+
+def test_a_state_that_cannot_be_used_is_one_sentence(idle: Service) -> None:
+    blocked = idle.home.parent / "file"
+    blocked.write_text("not a folder")
+    for home in (blocked, blocked / "below"):
+        idle.environment["INGEST_HOME"] = str(home)
+        _sentence(idle.run("status"), str(blocked), "INGEST_HOME")
+    broken = idle.home.parent / "broken"
+    broken.mkdir()
+    (broken / "ingest.db").write_text("this is not a database, and it is long enough to be read as one " * 40)
+    idle.environment["INGEST_HOME"] = str(broken)
+    _sentence(idle.run("status"), "not a database")
+    (idle.home.parent / ".env").write_bytes(b"MEMORIES_API_KEY=\xff")
+    _sentence(idle.run("status"), ".env", "UTF-8")
+
+
+def test_a_number_no_database_can_hold_is_a_usage_error(idle: Service) -> None:
+    for command in (["show", "9" * 20], ["status", "9" * 20], ["items", "--job", "9" * 20]):
+        done = idle.run(*command)
+        assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
+
+
+def test_a_full_disk_under_stdout_is_one_sentence(idle: Service) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*INGEST, "status"], env=idle.environment, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert "No space left" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_cancel_stops_what_is_not_sent_and_frees_its_copies(idle: Service, clips: Path) -> None:
+    idle.add(str(clips / "clip 01.mp4"), "https://media.example/1.mp4")
+    idle.add("https://media.example/1.mp4")
+    done = idle.run("cancel", "1", "--json")
+    assert done.stdout == '{"job": 1, "cancelled": 2, "going_on": 0}\n'
+    assert idle.status(1)["state"] == "cancelled"
+    # the copy of another job is sent after all
+    assert [item["status"] for item in idle.items()] == ["CANCELLED", "CANCELLED", "QUEUED"]
 
 
 def test_unknown_jobs_items_and_statuses_are_said_to_be_unknown(idle: Service) -> None:
