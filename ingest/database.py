@@ -9,11 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.exc import DatabaseError
 from sqlmodel import Session
@@ -105,35 +101,46 @@ def _engine(url: str) -> Engine:
 
 
 _upgrade_lock = threading.Lock()
+_MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 
 
-def alembic_config(url: str) -> Config:
+def alembic_config(url: str) -> Any:
+    from alembic.config import Config  # a third of a second, and hardly ever needed
+
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).resolve().parent.parent / "migrations"))
+    config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["url"] = url
     return config
 
 
-def migrate(url: str) -> tuple[str | None, str | None]:
+def migrate(url: str) -> tuple[str | None, str]:
     """Bring the schema up; (revision before, revision after). Safe when several parts start at once."""
     before, head = revisions(url)
     if before != head:
+        from alembic import command  # a third of a second, and hardly ever needed
+
         with _upgrade_lock:
             command.upgrade(alembic_config(url), "head")
     return before, head
 
 
-def revisions(url: str) -> tuple[str | None, str | None]:
+def revisions(url: str) -> tuple[str | None, str]:
     """(what the database has, what the code needs); ConfigurationError if the database cannot be opened."""
     engine = _engine(url)
     try:
         with engine.connect() as connection:
-            current = MigrationContext.configure(connection).get_current_revision()
+            there = inspect(connection).has_table("alembic_version")
+            current = connection.execute(text("SELECT version_num FROM alembic_version")).scalar() if there else None
     except DatabaseError as error:
         raise ConfigurationError(f"The database cannot be opened ({engine.url}): {str(error.orig).strip()}") from None
     finally:
         engine.dispose()
-    return current, ScriptDirectory.from_config(alembic_config(url)).get_current_head()
+    return current, head_revision()
+
+
+def head_revision() -> str:
+    """The newest revision: file names begin with their revision, counted up."""
+    return max(path.name for path in (_MIGRATIONS / "versions").glob("[0-9]*_*.py")).partition("_")[0]
 
 
 def open_database(url: str) -> Database:

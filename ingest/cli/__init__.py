@@ -20,7 +20,6 @@ def _run() -> None:
 
     from ingest.cli.app import app
     from ingest.home import NoHome
-    from ingest.quota import QuotaUnavailable
     from ingest.settings import ConfigurationError
     from ingest.sources.found import SourceError
     from ingest.sources.options import BadOptions
@@ -28,7 +27,7 @@ def _run() -> None:
     try:
         app(prog_name="ingest")
         sys.stdout.flush()
-    except (ConfigurationError, NoHome, SourceError, BadOptions, QuotaUnavailable) as error:
+    except (ConfigurationError, NoHome, SourceError, BadOptions) as error:
         _fail(str(error))
     except BrokenPipeError:
         raise

@@ -6,7 +6,7 @@ from ingest import broker, store
 from ingest.database import Database
 from ingest.lanes import Lane
 from ingest.models import PRIVATE, Job
-from ingest.quota import Quota, SlotGate, connect
+from ingest.quota import Quota, QuotaUnavailable, SlotGate, SlotLost, connect
 from ingest.settings import ConfigurationError, Settings
 from ingest.upstream.client import Upstream
 from ingest.upstream.errors import UpstreamError
@@ -24,7 +24,7 @@ def adopt(settings: Settings, database: Database, unique_id: str) -> tuple[int, 
         for videos in _pages(settings, unique_id):
             with database.write() as session:
                 total += store.adopt(session, session.get_one(Job, job_id), videos)
-    except UpstreamError as error:
+    except (UpstreamError, QuotaUnavailable, SlotLost) as error:
         raise ConfigurationError(
             f"Memories.ai could not be asked for its list: {error}; {total.queued} videos were adopted until then, "
             "the same command goes on"

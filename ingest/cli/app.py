@@ -282,9 +282,7 @@ def adopt(
 
 @app.command()
 def status(
-    job: Annotated[
-        int | None, typer.Argument(help="A job; without one, the latest jobs.", min=1, max=_LARGEST)
-    ] = None,
+    job: Annotated[int | None, typer.Argument(help="A job; without one, the latest jobs.", min=1, max=_LARGEST)] = None,
     as_json: Json = False,
 ) -> None:
     """Where a job stands, or the latest jobs and all there is."""

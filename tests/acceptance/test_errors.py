@@ -202,13 +202,6 @@ def test_an_unreachable_upstream_is_said_once_and_waited_out(home: Path, clips: 
         assert {item["attempts"] for item in service.items()} == {0}
 
 
-def test_a_second_up_on_the_same_state_is_refused(home: Path) -> None:
-    with sandbox() as vendor:
-        service = Service(home, vendor.url)
-        with service.up():
-            _sentence(service.run("up"), "runs on", "already")
-
-
 def test_a_port_in_use_is_named_with_its_variable(home: Path) -> None:
     with sandbox() as vendor:
         service = Service(home, vendor.url)

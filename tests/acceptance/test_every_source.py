@@ -43,10 +43,13 @@ def _library(folder: Path, files: int, links: int, posts: int) -> list[list[str]
     ]
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgres"])
 @pytest.mark.parametrize(
-    ("files", "links", "posts"),
-    [pytest.param(12, 4, 60, id="some"), pytest.param(200, 20, 300, id="many", marks=pytest.mark.storm)],
+    ("database", "files", "links", "posts"),
+    [
+        pytest.param("sqlite", 12, 4, 60, id="some on sqlite"),
+        pytest.param("sqlite", 200, 20, 300, id="many on sqlite", marks=pytest.mark.storm),
+        pytest.param("postgres", 200, 20, 300, id="many on postgres", marks=pytest.mark.storm),
+    ],
 )
 def test_every_kind_of_source_ends_as_the_vendor_says(
     home: Path, database: str, files: int, links: int, posts: int, request: pytest.FixtureRequest

@@ -44,7 +44,7 @@ def test_sigterm_leaves_no_process_and_the_next_start_goes_on(home: Path, clips:
             _all_true(service, vendor)
 
 
-@pytest.mark.parametrize("how_many", [1, 2])
+@pytest.mark.parametrize("how_many", [pytest.param(1, marks=pytest.mark.storm), 2])
 def test_a_killed_worker_comes_back_and_the_job_completes(home: Path, clips: Path, how_many: int) -> None:
     with sandbox("--limits", LIMITS, "--answer", "1-2") as vendor:
         service = Service(home, vendor.url, INGEST_LIMITS=LIMITS, INGEST_TIMINGS=TIMINGS)
@@ -61,11 +61,14 @@ def test_a_killed_worker_comes_back_and_the_job_completes(home: Path, clips: Pat
             assert {item["status"] for item in service.items()} == {"PARSE"}
 
 
-def test_a_killed_supervisor_leaves_no_orphans(home: Path) -> None:
+def test_a_second_up_is_refused_and_a_killed_one_leaves_no_orphans(home: Path) -> None:
     with sandbox() as vendor:
         service = Service(home, vendor.url)
         with service.up():
             assert service.process is not None
+            second = service.run("up")
+            assert second.returncode == 2
+            assert "runs on" in second.stderr and "already" in second.stderr
             everyone = service.parts()
             service.process.send_signal(signal.SIGKILL)
             gone, alive = psutil.wait_procs(everyone, timeout=10)

@@ -9,7 +9,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from ingest import store
-from ingest.database import Database, alembic_config, migrate, revisions
+from ingest.database import Database, alembic_config, head_revision, migrate, revisions
 from ingest.models import Job, metadata
 from ingest.sources.found import Found, Kind
 
@@ -47,6 +47,12 @@ def test_every_index_of_the_models_is_in_the_schema(database: Database) -> None:
     with database.engine.connect() as connection:
         there = {name for (name,) in connection.execute(text(catalogue))}
     assert {index.name for table in metadata.tables.values() for index in table.indexes} <= there
+
+
+def test_the_newest_file_is_the_head_of_the_chain() -> None:
+    from alembic.script import ScriptDirectory
+
+    assert ScriptDirectory.from_config(alembic_config("sqlite://")).get_current_head() == head_revision()
 
 
 def test_two_starts_at_once_bring_the_schema_up_once(database_url: str) -> None:
