@@ -11,10 +11,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError
 from sqlmodel import Session
 
 import ingest.models  # noqa: F401  (fills the metadata)
+from ingest.home import network_filesystem
 from ingest.settings import ConfigurationError
 
 #: Longest wait for SQLite's one writer. Transactions are short; only a stuck disk comes near it.
@@ -144,6 +146,12 @@ def head_revision() -> str:
 
 
 def open_database(url: str) -> Database:
-    """The database with its schema up to date."""
+    """The database with its schema up to date. ConfigurationError where SQLite would not be safe."""
+    path = make_url(url).database
+    if url.startswith("sqlite") and path and (kind := network_filesystem(Path(path).absolute())):
+        raise ConfigurationError(
+            f"{path} lies on a network file system ({kind}), where SQLite gets corrupted; "
+            "put INGEST_HOME on a local disk, or set INGEST_DATABASE_URL to a PostgreSQL"
+        )
     migrate(url)
     return Database(url)

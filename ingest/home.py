@@ -31,6 +31,26 @@ class NoHome(Exception):
     """The state folder cannot be had; a sentence."""
 
 
+#: SQLite's write-ahead log needs shared memory and locks that these do not give; it would be corrupted in the end.
+_NETWORK = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "virtiofs", "fuse.sshfs", "afs", "ceph", "glusterfs"}
+)
+
+
+def network_filesystem(path: Path, mounts: str | None = None) -> str | None:
+    """The type of the network file system that ``path`` lies on, or None. Linux tells; elsewhere nobody is asked."""
+    table = Path("/proc/self/mounts")
+    if mounts is None:
+        mounts = table.read_text() if table.exists() else ""
+    best, kind = -1, ""
+    for line in mounts.splitlines():
+        _device, where, found, *_ = line.split(" ")
+        point = where.encode().decode("unicode_escape")  # blanks are written \\040
+        if path.is_relative_to(point) and len(point) >= best:
+            best, kind = len(point), found
+    return kind if kind in _NETWORK else None
+
+
 def kept_secret(home: Path) -> str:
     """What signs callback tokens, made on first use."""
     return _kept(home, "secret")

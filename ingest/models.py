@@ -51,11 +51,12 @@ class Item(SQLModel, table=True):
     """One piece of work, tracked to its end."""
 
     __table_args__ = (
-        # The claim: due work of a lane, the urgent and the old first. QUEUED alone, so that the index stays as small as the backlog.
+        # The claim: due work of a lane, the urgent first, then jobs in turns. QUEUED alone: as small as the backlog.
         Index(
             "ix_item_claim",
             "lane",
             text("priority DESC"),
+            "turn",
             "id",
             sqlite_where=text("status = 'QUEUED'"),
             postgresql_where=text("status = 'QUEUED'"),
@@ -93,6 +94,8 @@ class Item(SQLModel, table=True):
     library: str = PRIVATE
     lane: str
     priority: int = 0
+    #: Its place among the waiting of its lane: jobs that wait together count up together, so they are served in turns.
+    turn: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
     status: str
     #: QUEUED: not before. UNPARSE, UNSURE: the next question.
     due_at: int = Field(sa_column=_ms(nullable=False))

@@ -2,13 +2,12 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
 from typing import Any
 
 from sqlalchemy import and_, false, func, or_, select, text
 from sqlmodel import Session
 
-from ingest.batching import BATCH_LIMIT
+from ingest.batching import TOGETHER, calls_needed
 from ingest.clock import iso, now_ms
 from ingest.lanes import SENDING_LANES, Lane, Limit
 from ingest.models import PRIVATE, Event, Item, Job, Pause, Submission, Worker
@@ -234,17 +233,17 @@ class Ahead:
 
 def ahead(session: Session, limits: Mapping[Lane, Limit | None], job_id: int | None = None) -> list[Ahead]:
     """The honest rest: the limit is known exactly, so the end of sending is arithmetic. A job shares its lanes with all others."""
-    together = [_item.c.lane, _item.c.platform, _item.c.unique_id, _item.c.library, _item.c.quality]
+    together = [_item.c[name] for name in ("lane", *TOGETHER)]
     query = select(*together, func.count().label("n")).where(_item.c.status == Status.QUEUED).group_by(*together)
     if job_id is not None:
-        mine = select(_item.c.lane, func.max(_item.c.id), func.max(_item.c.priority)).where(
+        mine = select(_item.c.lane, func.max(_item.c.turn), func.max(_item.c.priority)).where(
             _item.c.job_id == job_id, _item.c.status == Status.QUEUED
         )
-        # What goes before the last of ours on the same lane: the more urgent, and the older of the same urgency.
+        # What goes before the last of ours on the same lane: the more urgent, and of the same urgency what has its turn until then.
         before = [
             and_(
                 _item.c.lane == lane,
-                or_(_item.c.priority > priority, and_(_item.c.priority == priority, _item.c.id <= last)),
+                or_(_item.c.priority > priority, and_(_item.c.priority == priority, _item.c.turn <= last)),
             )
             for lane, last, priority in session.execute(mine.group_by(_item.c.lane))
         ]
@@ -253,8 +252,7 @@ def ahead(session: Session, limits: Mapping[Lane, Limit | None], job_id: int | N
     for row in session.execute(query):
         lane = Lane(row.lane)
         items_, calls = by_lane.get(lane, (0, 0))
-        more = ceil(row.n / BATCH_LIMIT) if lane is Lane.SCRAPE else row.n
-        by_lane[lane] = (items_ + row.n, calls + more)
+        by_lane[lane] = (items_ + row.n, calls + calls_needed(lane, row.n))
     found = []
     for lane, (items_, calls) in by_lane.items():
         limit = limits[lane]

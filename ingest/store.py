@@ -15,7 +15,7 @@ from sqlalchemy import and_, delete, func, insert, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
-from ingest.batching import BATCH_LIMIT
+from ingest.batching import TOGETHER, batch_limit
 from ingest.candidates import known_as
 from ingest.clock import now_ms
 from ingest.database import Database
@@ -75,12 +75,20 @@ class Added:
 
 
 def add_items(
-    session: Session, job: Job, found: Sequence[Found], hashes: Mapping[str, str], *, again: bool = False
+    session: Session,
+    job: Job,
+    found: Sequence[Found],
+    hashes: Mapping[str, str],
+    *,
+    again: bool = False,
+    turns: dict[Lane, int] | None = None,
 ) -> Added:
     """Write the items of a chunk; copies of what is there already, or of each other, become SKIPPED and name their twin.
 
     ``hashes``: sha256 by source, for the files whose size says that their content could matter. ``again``: send in spite of twins.
+    ``turns``: the last turn of this job on each lane, kept between its chunks.
     """
+    turns = {} if turns is None else turns
     ids = _reserve_ids(session, len(found))
     rows = [
         _row(job, one, hashes.get(one.source), again) | {"id": number} for number, one in zip(ids, found, strict=True)
@@ -99,10 +107,21 @@ def add_items(
         elif key:
             row["holds"] = key
             owners[key] = (row["id"], one.source)
+    for row in rows:
+        if row["status"] == Status.QUEUED:
+            row["turn"] = turns[row["lane"]] = _turn_after(session, row["lane"], turns)
     session.execute(insert(_item), rows)
     session.execute(insert(_event), [_added_event(row) for row in rows])
     queued = sum(row["status"] == Status.QUEUED for row in rows)
     return Added(queued, len(rows) - queued)
+
+
+def _turn_after(session: Session, lane: Lane, turns: Mapping[Lane, int]) -> int:
+    """The next turn of a job: it begins where the lane stands now, not behind the whole backlog."""
+    if lane in turns:
+        return turns[lane] + 1
+    waiting = queued(select(_item.c.turn)).where(_item.c.lane == lane)
+    return session.execute(waiting.order_by(_item.c.priority.desc(), _item.c.turn, _item.c.id).limit(1)).scalar() or 0
 
 
 def _reserve_ids(session: Session, count: int) -> list[int]:
@@ -141,6 +160,7 @@ def _row(job: Job, one: Found, sha256: str | None, again: bool) -> dict[str, Any
         "library": library,
         "lane": _LANE_OF[one.kind],
         "priority": job.priority,
+        "turn": 0,
         "status": Status.QUEUED,
         "due_at": now,
         "platform": one.platform,
@@ -377,17 +397,13 @@ def _next_batch(session: Session, lane: Lane, now: int, held_jobs: Sequence[int]
     due = [_item.c.lane == lane, _item.c.due_at <= now]
     if held_jobs:
         due.append(_item.c.job_id.not_in(held_jobs))
-    query = queued(select(Item)).where(*due).order_by(_item.c.priority.desc(), _item.c.id)
+    query = queued(select(Item)).where(*due).order_by(_item.c.priority.desc(), _item.c.turn, _item.c.id)
     first = session.execute(query.limit(1).with_for_update(skip_locked=True)).scalars().one_or_none()
-    if first is None or lane is not Lane.SCRAPE:
+    if first is None or batch_limit(lane) == 1:
         return [first] if first else []
-    together = query.where(
-        _item.c.platform == first.platform,
-        _item.c.unique_id == first.unique_id,
-        _item.c.library == first.library,
-        _item.c.quality.is_(None) if first.quality is None else _item.c.quality == first.quality,
-    )
-    return list(session.execute(together.limit(BATCH_LIMIT).with_for_update(skip_locked=True)).scalars())
+    alike = [_item.c[name].is_not_distinct_from(getattr(first, name)) for name in TOGETHER]
+    batch = query.where(*alike).limit(batch_limit(lane)).with_for_update(skip_locked=True)
+    return list(session.execute(batch).scalars())
 
 
 _OPERATION = {Kind.FILE: "upload", Kind.LINK: "upload_url", Kind.POST: "scraper_url"}

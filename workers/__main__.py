@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import socket
 import sys
 import time
 
@@ -12,7 +13,8 @@ os.environ["NOSETPS"] = "1"
 from celery.apps.beat import Beat
 from setproctitle import setproctitle
 
-from ingest import broker, nudge
+from ingest import broker, nudge, queries
+from ingest.clock import now_ms
 from ingest.database import open_database
 from ingest.home import NoHome
 from ingest.settings import ConfigurationError, Settings, load
@@ -26,6 +28,20 @@ _THREADS = {nudge.SEND: 32, nudge.SETTLE: 6}
 class _Clock(Beat):
     def set_process_title(self) -> None:
         setproctitle("ingest beat")
+
+
+def _refuse_two_hosts_on_sqlite(settings: Settings) -> None:
+    database = open_database(settings.database)
+    if database.is_sqlite:
+        alive = now_ms() - round(settings.timings.lease * 1000)
+        with database.read() as session:
+            others = queries.other_hosts(session, socket.gethostname(), alive)
+        if others:
+            raise ConfigurationError(
+                f"A worker on {others[0]} uses the same SQLite database, which one host alone may; "
+                "set INGEST_DATABASE_URL to a PostgreSQL for several hosts"
+            )
+    database.dispose()
 
 
 def _await_broker(settings: Settings) -> None:
@@ -54,7 +70,7 @@ def main() -> int:
         settings.require_key()
         # Celery swallows what its start signal raises, and would run on deaf; so what can be missing is tried here.
         settings.signing_secret  # noqa: B018
-        open_database(settings.database).dispose()
+        _refuse_two_hosts_on_sqlite(settings)
         _await_broker(settings)
         app = create_app(settings)
     except (ConfigurationError, NoHome) as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ingest import content, queries, store
 from ingest.clock import now_ms
 from ingest.database import Database
-from ingest.lanes import SENDING_LANES
+from ingest.lanes import SENDING_LANES, Lane
 from ingest.models import DEFAULT_NAMESPACE, PRIVATE, PUBLIC, Job
 from ingest.processes import claim_of
 from ingest.settings import Settings
@@ -58,11 +58,13 @@ def add_items(
     library = PUBLIC if wanted.public else PRIVATE
     with database.write() as session:
         job_id = store.add_job(session, "add", sources, wanted.unique_id, library, wanted.priority)
-    total = store.Added()
+    total, turns = store.Added(), dict[Lane, int]()
     for chunk in _chunks(found):
         hashes = {} if wanted.again else _hash_where_it_matters(database, wanted.unique_id, chunk)
         with database.write() as session:
-            total += store.add_items(session, session.get_one(Job, job_id), chunk, hashes, again=wanted.again)
+            total += store.add_items(
+                session, session.get_one(Job, job_id), chunk, hashes, again=wanted.again, turns=turns
+            )
     if total.queued:
         from ingest.nudge import Nudger, make_celery  # half a second of imports
 

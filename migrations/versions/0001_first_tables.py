@@ -152,6 +152,7 @@ def upgrade() -> None:
         sa.Column("library", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column("lane", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column("priority", sa.Integer(), nullable=False),
+        sa.Column("turn", sa.BigInteger(), nullable=False),
         sa.Column("status", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column("due_at", sa.BigInteger(), nullable=False),
         sa.Column("platform", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
@@ -189,7 +190,7 @@ def upgrade() -> None:
         # By hand: an index by expression is passed over by autogenerate on SQLite.
         batch_op.create_index(
             "ix_item_claim",
-            ["lane", sa.text("priority DESC"), "id"],
+            ["lane", sa.text("priority DESC"), "turn", "id"],
             unique=False,
             sqlite_where=sa.text("status = 'QUEUED'"),
             postgresql_where=sa.text("status = 'QUEUED'"),

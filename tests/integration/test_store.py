@@ -12,11 +12,12 @@ from sqlalchemy import event, text
 from sqlmodel import Session
 
 from ingest import pauses, queries, store
+from ingest.batching import TOGETHER
 from ingest.clock import now_ms
 from ingest.database import Database, migrate
 from ingest.lanes import DEFAULT_LIMITS, Lane
 from ingest.models import Item, Job, Pause, Submission
-from ingest.sources.found import Found, Kind
+from ingest.sources.found import Found, Kind, Options
 from ingest.statuses import News, Status
 from ingest.upstream.errors import Unavailable
 
@@ -130,6 +131,49 @@ def test_an_urgent_item_goes_first(database: Database) -> None:
         store.add_items(session, session.get_one(Job, job_id), [_link(9)], {})
     claimed = _claim(database)
     assert claimed and claimed.items[0].source.endswith("/9.mp4")
+
+
+def test_a_small_job_does_not_wait_behind_a_backlog(database: Database) -> None:
+    _add(database, *[_link(number) for number in range(30)])
+    for _ in range(10):
+        _claim(database)
+    small = _add(database, *[_link(number) for number in range(100, 103)])
+    jobs = []
+    while claimed := _claim(database):
+        jobs.append(claimed.items[0].job_id)
+    assert len(jobs) == 23
+    assert [index for index, job in enumerate(jobs) if job == small] == [1, 3, 5]
+    with database.read() as session:
+        assert queries.counts(session)["SENDING"] == 33
+
+
+def test_the_end_of_a_small_job_is_not_the_end_of_the_backlog(database: Database) -> None:
+    _add(database, *[_link(number) for number in range(30)])
+    small = _add(database, *[_link(number) for number in range(100, 103)])
+    with database.read() as session:
+        (ahead,) = queries.ahead(session, DEFAULT_LIMITS, small)
+    assert ahead.items == 6
+
+
+def test_a_mixed_list_becomes_batches_that_are_never_mixed(database: Database) -> None:
+    found = [
+        Found(
+            Kind.POST,
+            f"https://x/{number}",
+            key=f"post:{number}",
+            platform=("youtube", "tiktok")[number % 2],
+            post_id=str(number),
+            options=Options(unique_id=("a", "b", "c")[number % 3], quality=(None, 720)[number % 5 == 0]),
+        )
+        for number in range(240)
+    ]
+    _add(database, *found)
+    seen: Counter[int] = Counter()
+    while claimed := _claim(database, Lane.SCRAPE):
+        seen.update(claimed.fences)
+        assert len(claimed.items) <= 50
+        assert len({tuple(getattr(item, name) for name in TOGETHER) for item in claimed.items}) == 1
+    assert len(seen) == 240 and set(seen.values()) == {1}
 
 
 def test_many_claimers_never_share_an_item(database: Database) -> None:

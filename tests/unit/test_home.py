@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.home import default_home, kept_secret, kept_token, make_private
+from ingest.home import default_home, kept_secret, kept_token, make_private, network_filesystem
 
 
 def mode(path: Path) -> int:
@@ -116,3 +116,25 @@ def test_a_folder_var_goes_before_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "var").mkdir()
     assert default_home().absolute() == tmp_path / "var"
+
+
+MOUNTS = """\
+/dev/vda / ext4 rw 0 0
+server:/media /mnt/media nfs4 rw 0 0
+/dev/vdb /mnt/media/local\\040disk ext4 rw 0 0
+share /mnt/share virtiofs rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/var/lib/ingest/ingest.db", None),
+        ("/mnt/media/ingest.db", "nfs4"),
+        ("/mnt/media/local disk/ingest.db", None),
+        ("/mnt/mediathek/ingest.db", None),
+        ("/mnt/share/x/ingest.db", "virtiofs"),
+    ],
+)
+def test_a_network_file_system_is_known_by_its_mount(path, kind):
+    assert network_filesystem(Path(path), MOUNTS) == kind
