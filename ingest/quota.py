@@ -32,7 +32,9 @@ USE_BY = 0.25
 #: A place in line is kept for a waiter that looks at least this often, seconds.
 PATIENCE = 2.0
 #: Looks of the first in line while a slot is outstanding, seconds: the stamp may come any moment.
-_EAGER = 0.002
+_EAGER = 0.001
+#: Looks of those behind it, seconds.
+_PATIENT = 0.004
 _LONGEST_SLEEP = 0.5
 #: Kept between our clock and the far end's, as part of the interval and at most in seconds.
 _MARGIN, _MARGIN_MOST = 0.02, 0.005
@@ -125,6 +127,7 @@ class Place:
         self._ticket = uuid.uuid4().hex
         self._line = _line_keys(account, lanes[0])
         self._buckets = [_bucket_key(account, lane) for lane in limited]
+        self._interval = max((quota.limits[lane].interval for lane in limited), default=0.0)  # type: ignore[union-attr]
         self._intervals = [quota.interval_us(lane) for lane in limited]
         self._used = False
 
@@ -159,8 +162,11 @@ class Place:
                 return Slot(self, asked + USE_BY)
             if wait > at_most:
                 raise NotSoon(wait)
-            eager = outstanding and before == 0
-            self._sleep(_EAGER if eager else min(max(wait / (1 + bool(before)), 0.0005), _LONGEST_SLEEP))
+            if before:  # looked at again when it is likely to be the first: a crowd that polls slows the one that sends
+                nap = max(wait - self._interval, _PATIENT)
+            else:
+                nap = _EAGER if outstanding else wait
+            self._sleep(min(nap, _LONGEST_SLEEP))
         return Slot(self, time.monotonic() + 3600)
 
     def _look(self, *, ready: bool) -> tuple[bool, float, int, bool]:

@@ -61,7 +61,9 @@ end
 
 local before = redis.call('ZRANK', ready and KEYS[2] or KEYS[1], ticket)
 if not ready or before > 0 or now < opens then
-  return {0, number(opens - now + before * slowest), before, outstanding}
+  -- An outstanding slot is stamped any moment: what is likely is an interval from now, not an interval after its use-by.
+  local likely = outstanding == 1 and math.min(opens, now + slowest) or opens
+  return {0, number(likely - now + before * slowest), before, outstanding}
 end
 
 for i = 4, #KEYS do
