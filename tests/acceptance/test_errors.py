@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from ingest.clock import now_ms
+from ingest.models import Worker
 from ingest.processes import free_port
 from ingest.samples import make_video
 from tests.service import INGEST, Service, eventually, sandbox
@@ -91,6 +93,14 @@ def test_a_state_that_cannot_be_used_is_one_sentence(idle: Service) -> None:
     _sentence(idle.run("status"), "not a database")
     (idle.home.parent / ".env").write_bytes(b"MEMORIES_API_KEY=\xff")
     _sentence(idle.run("status"), ".env", "UTF-8")
+
+
+def test_a_worker_of_another_host_on_the_same_sqlite_is_refused(idle: Service) -> None:
+    assert idle.run("migrate").returncode == 0
+    with idle.database().write() as session:
+        now = now_ms()
+        session.add(Worker(name="elsewhere:1", host="elsewhere", pid=1, started_at=now, seen_at=now))
+    _sentence(idle.run("worker"), "elsewhere", "INGEST_DATABASE_URL")
 
 
 def test_a_number_no_database_can_hold_is_a_usage_error(idle: Service) -> None:

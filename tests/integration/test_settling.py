@@ -34,8 +34,12 @@ def upstream() -> Iterator[Vendor]:
 
 
 @pytest.fixture
-def context(home: Path, valkey: str, upstream: Vendor, monkeypatch: pytest.MonkeyPatch) -> Iterator[Context]:
+def context(
+    home: Path, valkey: str, database_url: str, upstream: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Context]:
     variables = {
+        "INGEST_DATABASE_URL": database_url,
+        "INGEST_SECRET": "shared by all hosts",
         "INGEST_HOME": str(home),
         "INGEST_REDIS_URL": valkey,
         "MEMORIES_API_KEY": "sk-secret-0123456789",

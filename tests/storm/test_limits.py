@@ -23,9 +23,10 @@ def test_no_call_is_too_early_under_kills_and_an_emptied_redis(home: Path, seed:
         vendor = stack.enter_context(sandbox("--limits", limits, "--answer", "0.2-0.8", "--parse", "0.5-1"))
         service = Service(home, vendor.url, INGEST_LIMITS=limits, INGEST_TIMINGS="poll=2s,lease=10s,unsure=15s")
         stack.enter_context(service.up())
-        extra = [*INGEST, "worker", "--queues", "send"]
-        beside = subprocess.Popen(extra, env=service.environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        stack.enter_context(ended(beside))  # type: ignore[arg-type]
+        for extra in (["worker", "--queues", "send"], ["beat"]):
+            quiet = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+            beside = subprocess.Popen([*INGEST, *extra], env=service.environment, **quiet)  # type: ignore[call-overload]
+            stack.enter_context(ended(beside))
         service.add(*[f"https://media.example/{number}/a.mp4" for number in range(90)])
         client = redis.Redis.from_url(f"unix://{socket_path(home)}")
         for blow in range(6):
