@@ -170,19 +170,24 @@ _SWEEP_SLACK_MS = 120_000
 
 
 def _about_tasks(context: Context, items: Sequence[Item]) -> bool:
-    by_submission: dict[int, list[Item]] = defaultdict(list)
-    for item in items:
-        if item.submission_id is not None:
-            by_submission[item.submission_id].append(item)
-    with context.database.read() as session:
-        submissions = queries.submissions(session, by_submission)
     return each_group(
         context,
         [
-            (group, partial(look_at_task, context, submissions[number], {item.id for item in group if item.id}))
-            for number, group in by_submission.items()
+            (group, partial(look_at_task, context, submission, {item.id for item in group if item.id}))
+            for submission, group in by_submission(context, items)
         ],
     )
+
+
+def by_submission(context: Context, items: Iterable[Item]) -> list[tuple[Submission, list[Item]]]:
+    """Items with the submission that they travelled in last."""
+    groups: dict[int, list[Item]] = defaultdict(list)
+    for item in items:
+        if item.submission_id is not None:
+            groups[item.submission_id].append(item)
+    with context.database.read() as session:
+        submissions = queries.submissions(session, groups)
+    return [(submissions[number], group) for number, group in groups.items()]
 
 
 def look_at_task(context: Context, submission: Submission, asked_about: set[int]) -> None:

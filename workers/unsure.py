@@ -17,7 +17,7 @@ from ingest.models import Item, Submission
 from ingest.statuses import News, Status
 from ingest.upstream.fields import Video, Word
 from workers.context import Context
-from workers.questions import delay, each_group, hear, look_at_task, look_up, sweep
+from workers.questions import by_submission, delay, each_group, hear, look_at_task, look_up, sweep
 
 log = logging.getLogger(__name__)
 
@@ -49,17 +49,11 @@ def run(context: Context) -> None:
 
 def _settle_scrapes(context: Context, items: Sequence[Item]) -> None:
     """A repeated scrape is free (contract B.2 U3): look at the task if a callback named it, then send again what it does not hold."""
-    by_submission: dict[int, list[Item]] = defaultdict(list)
-    for item in items:
-        if item.submission_id is not None:
-            by_submission[item.submission_id].append(item)
-    with context.database.read() as session:
-        submissions = queries.submissions(session, by_submission)
     each_group(
         context,
         [
-            (group, partial(_settle_scrape, context, submissions[number], group))
-            for number, group in by_submission.items()
+            (group, partial(_settle_scrape, context, submission, group))
+            for submission, group in by_submission(context, items)
         ],
     )
 
