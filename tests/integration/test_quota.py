@@ -103,6 +103,15 @@ def test_a_slot_whose_holder_vanished_counts_as_sent_at_its_use_by(client: redis
         assert _send(client, other) - began >= USE_BY + 0.5 - 0.05
 
 
+def test_a_slot_whose_request_may_have_left_is_never_given_back(client: redis.Redis, account: Account) -> None:
+    quota = _quota(client, "upload=2/s")
+    with quota.line(account, Lane.UPLOAD) as place:
+        place.take().check()
+        began = _now(client)  # the write happens here, and its stamp never reaches Redis
+    with quota.line(account, Lane.UPLOAD) as other:
+        assert _send(client, other) - began >= 0.5
+
+
 def test_a_slot_used_too_late_is_refused_to_its_holder(client: redis.Redis, account: Account) -> None:
     quota = _quota(client, "upload=20/s")
     with quota.line(account, Lane.UPLOAD) as place:

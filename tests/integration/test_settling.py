@@ -135,10 +135,14 @@ def test_an_answer_that_is_no_list_proves_nothing(
     assert upstream.asked("list_videos") == 4
 
 
-def test_a_list_that_is_not_newest_first_is_read_to_its_end(context: Context, upstream: Vendor, tmp_path: Path) -> None:
+@pytest.mark.parametrize("order", ["oldest first", "in no order"])
+def test_a_list_that_is_not_newest_first_is_read_to_its_end(
+    context: Context, upstream: Vendor, tmp_path: Path, order: str
+) -> None:
     _add(context, str(make_video(tmp_path / "beach.mp4")))
     lost = _lose(context)
-    old = [_video(f"VI-old-{n}", f"old {n}", now_ms() - 90_000_000 + n) for n in range(200)]
+    times = range(200) if order == "oldest first" else [*range(199, 150, -1), *range(1, 151), 0]
+    old = [_video(f"VI-old-{n}", f"old {n}", now_ms() - 90_000_000 + n) for n in times]
     upstream.answers["list_videos"] = _pages(old, [_video("VI1", f"beach [{lost.short_id}]", now_ms() - 90_000)])
     _settle(context)
     assert _items(context)[0].video_no == "VI1"
