@@ -27,7 +27,7 @@ def test_no_call_is_too_early_under_kills_and_an_emptied_redis(home: Path, seed:
             quiet = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
             beside = subprocess.Popen([*INGEST, *extra], env=service.environment, **quiet)  # type: ignore[call-overload]
             stack.enter_context(ended(beside))
-        service.add(*[f"https://media.example/{number}/a.mp4" for number in range(90)])
+        service.add(*[f"https://media.example/clip-{number:03}.mp4" for number in range(90)])
         client = redis.Redis.from_url(f"unix://{socket_path(home)}")
         for blow in range(6):
             calls = vendor.report()["calls"]["upload"]["accepted"]
