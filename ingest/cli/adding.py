@@ -65,7 +65,7 @@ def add_items(
             total += store.add_items(
                 session, session.get_one(Job, job_id), chunk, hashes, again=wanted.again, turns=turns
             )
-    if total.queued:
+    if total.queued and service_runs(settings, database):
         from ingest.nudge import Nudger, make_celery  # half a second of imports
 
         nudger = Nudger(make_celery(settings))

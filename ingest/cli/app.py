@@ -90,7 +90,7 @@ def up(
     port: Annotated[Optional[int], typer.Option(help="Port of the receiver (INGEST_PORT).")] = None,  # noqa: UP045
     console_port: Annotated[int | None, typer.Option(help="Port of the console (INGEST_CONSOLE_PORT).")] = None,
 ) -> None:
-    """The whole service on one machine: broker, receiver, console, workers, beat. Ctrl-C stops it."""
+    """The whole service on one machine; Ctrl-C stops it."""
     from ingest.supervisor import Supervisor
 
     for value, variable in ((port, "INGEST_PORT"), (console_port, "INGEST_CONSOLE_PORT")):
@@ -131,7 +131,7 @@ def worker(
     queues: Annotated[Queues, typer.Option(help="What it does.")] = Queues.BOTH,
     threads: Annotated[int, typer.Option(help="Threads; 0 leaves it to the queues.", min=0)] = 0,
 ) -> None:
-    """A worker alone; any number, on any number of hosts that share database and Redis."""
+    """A worker alone; any number, on any number of hosts."""
     settings_of().require_key()
     _become("workers", "worker", "--queues", queues.value, "--threads", str(threads))
 
@@ -145,7 +145,7 @@ def beat() -> None:
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
 def sandbox(context: typer.Context) -> None:
-    """The local stand-in of Memories.ai alone; `ingest sandbox --help` lists its options."""
+    """The local stand-in of Memories.ai alone."""
     _become("sandbox", *context.args)
 
 
@@ -268,7 +268,7 @@ def adopt(
     unique_id: Annotated[str, typer.Option("--unique-id", help="Namespace at Memories.ai.")] = "default",
     as_json: Json = False,
 ) -> None:
-    """Read what the account holds already: those files are known from now on, and those videos are nobody's."""
+    """Make known what the account holds already."""
     from ingest.cli.adopting import adopt as read_account
 
     settings = settings_of()
