@@ -70,7 +70,12 @@ def _register(app: Celery, holder: Holder, one: Periodic) -> None:
 
 def _connect_signals(app: Celery, settings: Settings, holder: Holder) -> None:
     def start(**_: Any) -> None:
-        holder.context = Context(settings, app)
+        try:
+            holder.context = Context(settings, app)
+        except Exception as error:
+            # Celery logs what a signal raises and runs on, deaf; leaving is the only way to be started again.
+            log.exception("The worker cannot start")
+            raise SystemExit(1) from error
 
     def stop(**_: Any) -> None:
         if holder.context is not None:
