@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 #: All of it is gone so many seconds after the order to stop; workers cut their requests after four.
 _STOP_SECONDS = 7.0
-_START_SECONDS = 90.0
+_START_SECONDS = 120.0
 _LOG_LIMIT = 10 << 20
 _CONFIGURATION_EXIT = 2
 #: The embedded broker complains about a kernel setting that matters to servers with gigabytes of keys; ours has kilobytes.

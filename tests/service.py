@@ -104,7 +104,7 @@ class Service:
         self._opened: Database | None = None
         self.words = home.parent / f"{home.name}.up.log"
 
-    def run(self, *arguments: str, stdin: str = "", timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, stdin: str = "", timeout: float = 200) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*INGEST, *arguments],
             env=self.environment,
@@ -166,7 +166,7 @@ class Service:
                 )
             ) as self.process,
         ):
-            eventually(self._is_up, 90, "up to be ready")
+            eventually(self._is_up, 150, "up to be ready")
             yield self
 
     def _is_up(self) -> bool:

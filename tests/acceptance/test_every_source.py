@@ -66,7 +66,7 @@ def test_every_kind_of_source_ends_as_the_vendor_says(
                 assert done.returncode == 0, done.stderr
                 added.append(json.loads(done.stdout))
             for one in added:
-                service.wait(one["job"], 170)
+                service.wait(one["job"], 250)
             # the same once more: nothing is sent
             again = service.add(str(home.parent / "clips"), "--unique-id", "work")
             assert (again["queued"], again["skipped"]) == (0, files)
@@ -116,7 +116,7 @@ def test_adopted_videos_make_their_files_known(home: Path) -> None:
         first = Service(home, vendor.url, INGEST_LIMITS=LIMITS, INGEST_TIMINGS=TIMINGS)
         with first.up():
             first.add(str(folder))
-            first.wait(1, 60)
+            first.wait(1, 200)
         second = Service(home.parent / "other", vendor.url, INGEST_LIMITS=LIMITS, INGEST_TIMINGS=TIMINGS)
         with second.up():
             done = second.run("adopt", "--json")

@@ -30,17 +30,17 @@ def test_sigterm_leaves_no_process_and_the_next_start_goes_on(home: Path, clips:
             for name in ("ingest web", "ingest console", "ingest worker", "ingest beat", "valkey-server"):
                 assert any(name in line for line in names), names
             service.add(str(clips))
-            eventually(lambda: service.status(1)["counts"]["SENDING"] > 3, 20)
+            eventually(lambda: service.status(1)["counts"]["SENDING"] >= 1, 90)
             everyone = service.parts()
             service.process.send_signal(signal.SIGTERM)
-            assert service.process.wait(8) == 0
+            assert service.process.wait(15) == 0
             assert not [part for part in everyone if part.is_running() and part.status() != psutil.STATUS_ZOMBIE]
             counts = service.status(1)["counts"]
             assert counts["SENDING"] == 0
             # a stop burns no attempt: what was cut is UNSURE, what was not sent is as it was
             assert {item["attempts"] for item in service.items("--status", "QUEUED")} <= {0}
         with service.up():
-            service.wait(1, 110)
+            service.wait(1, 200)
             _all_true(service, vendor)
 
 
@@ -50,12 +50,12 @@ def test_a_killed_worker_comes_back_and_the_job_completes(home: Path, clips: Pat
         service = Service(home, vendor.url, INGEST_LIMITS=LIMITS, INGEST_TIMINGS=TIMINGS)
         with service.up():
             service.add(str(clips))
-            eventually(lambda: service.status(1)["counts"]["SENDING"] > 5, 20)
+            eventually(lambda: service.status(1)["counts"]["SENDING"] >= 2, 90)
             workers = [part for part in service.parts() if "ingest worker" in " ".join(part.cmdline())]
             victims = workers[:how_many]
             for victim in victims:
                 victim.send_signal(signal.SIGKILL)
-            service.wait(1, 115)
+            service.wait(1, 200)
             assert "starting it again" in service.words.read_text()
             _all_true(service, vendor)
             assert {item["status"] for item in service.items()} == {"PARSE"}
@@ -71,7 +71,7 @@ def test_a_second_up_is_refused_and_a_killed_one_leaves_no_orphans(home: Path) -
             assert "runs on" in second.stderr and "already" in second.stderr
             everyone = service.parts()
             service.process.send_signal(signal.SIGKILL)
-            gone, alive = psutil.wait_procs(everyone, timeout=10)
+            gone, alive = psutil.wait_procs(everyone, timeout=30)
             assert not alive
             assert len(gone) >= 6
 
@@ -81,7 +81,7 @@ def test_a_killed_broker_loses_nothing(home: Path, clips: Path) -> None:
         service = Service(home, vendor.url, INGEST_LIMITS=LIMITS, INGEST_TIMINGS=TIMINGS)
         with service.up():
             service.add(str(clips))
-            eventually(lambda: service.status(1)["counts"]["UNPARSE"] > 3, 20)
+            eventually(lambda: service.status(1)["counts"]["UNPARSE"] >= 1, 90)
             service.part("valkey-server").send_signal(signal.SIGKILL)
-            service.wait(1, 110)
+            service.wait(1, 200)
             _all_true(service, vendor)

@@ -55,7 +55,7 @@ def test_every_final_status_is_the_vendors_truth(
         with service.up():
             added = service.add(str(clips), str(_manifest(home.parent)))
             assert added == {"job": 1, "items": 190, "queued": 190, "skipped": 0}
-            service.wait(1, 120)
+            service.wait(1, 200)
             _check(service, vendor, 1)
             sent = vendor.report()["callbacks"]["sent"]
             assert (sent > 0) is callbacks

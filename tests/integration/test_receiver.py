@@ -43,7 +43,7 @@ class Receiver:
                 stderr=log,
                 start_new_session=True,
             )
-        eventually(self._is_up, 30, "the receiver to answer")
+        eventually(self._is_up, 90, "the receiver to answer")
         return process
 
     def _is_up(self) -> bool:
