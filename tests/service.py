@@ -135,6 +135,12 @@ class Service:
             )
         return self._opened
 
+    def let_go(self) -> None:
+        """Close our own connections: whoever opens and closes a SQLite file beside them takes away their locks."""
+        if self._opened is not None:
+            self._opened.dispose()
+            self._opened = None
+
     def items(self, *arguments: str) -> list[dict[str, Any]]:
         done = self.run("items", "--json", *arguments)
         assert done.returncode == 0, done.stderr

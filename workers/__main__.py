@@ -82,6 +82,8 @@ def main() -> int:
         _Clock(app=app, loglevel="WARNING", scheduler_cls="celery.beat:Scheduler", quiet=True).run()
         return 0
     queues = options.queues.split(",")
+    if nudge.SEND in queues:
+        import av  # noqa: F401  (from a cold disk it takes seconds, which the first slots would pay for)
     threads = options.threads or sum(_THREADS.get(queue, 4) for queue in queues)
     argv = [
         "worker",

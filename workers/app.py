@@ -36,8 +36,8 @@ def create_app(settings: Settings) -> Celery:
         one.name: {
             "task": one.name,
             "schedule": one.every,
-            # A tick that nobody took is stale when the next ones are there.
-            "options": {"queue": SETTLE, "expires": max(2.0, one.every * 3), "ignore_result": True},
+            # A tick that nobody took is stale when the next ones are there; on a starved machine late ones must still count.
+            "options": {"queue": SETTLE, "expires": max(10.0, one.every * 3), "ignore_result": True},
         }
         for one in PERIODIC
     }

@@ -25,16 +25,18 @@ SECRET = "a secret for tests"
 
 
 class Receiver:
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, database_url: str) -> None:
         self.home = home
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.database: Database = open_database(f"sqlite:///{home}/ingest.db")
+        self.database: Database = open_database(database_url)
         self.process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("INGEST_", "MEMORIES_"))}
-        variables = {"INGEST_HOME": str(self.home), "INGEST_SECRET": SECRET, "INGEST_PORT": str(self.port)}
+        variables = {"INGEST_HOME": str(self.home), "INGEST_SECRET": SECRET, "INGEST_PORT": str(self.port)} | {
+            "INGEST_DATABASE_URL": self.database.url
+        }
         with (self.home / "web.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "webhooks"],
@@ -68,9 +70,9 @@ class Receiver:
 
 
 @pytest.fixture
-def receiver(home: Path) -> Iterator[Receiver]:
+def receiver(home: Path, database_url: str) -> Iterator[Receiver]:
     home.mkdir()
-    found = Receiver(home)
+    found = Receiver(home, database_url)
     yield found
     found.process.terminate()
     found.process.wait(10)
