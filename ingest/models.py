@@ -119,6 +119,10 @@ class Item(SQLModel, table=True):
     submission_id: int | None = Field(default=None, foreign_key="submission.id")
     #: Counted when claimed, before the side effect.
     attempts: int = 0
+    #: Workers that died with it in their hands; from two on it travels in a process of its own.
+    lost_workers: int = 0
+    #: It ended that process: poison, once it is sure that nothing of it arrived.
+    killed_alone: bool = False
     #: Raised by every claim: a sender that was overtaken finds another number here.
     fence: int = 0
     #: Questions asked since it was accepted or hinted at: the back-off grows with it.
@@ -199,7 +203,15 @@ class Callback(SQLModel, table=True):
             sqlite_where=text("state IN ('new', 'parked')"),
             postgresql_where=text("state IN ('new', 'parked')"),
         ),
+        Index(
+            "ix_callback_parked",
+            "subject",
+            sqlite_where=text("state = 'parked'"),
+            postgresql_where=text("state = 'parked'"),
+        ),
         Index("ix_callback_submission", "short_id"),
+        # Retention looks for the oldest.
+        Index("ix_callback_received", "received_at"),
     )
 
     id: int | None = Field(default=None, primary_key=True)
@@ -213,6 +225,8 @@ class Callback(SQLModel, table=True):
     state: str = "new"
     due_at: int = Field(sa_column=_ms(nullable=False))
     tries: int = 0
+    #: The video or task that a parked one names: it is tried again when that becomes known.
+    subject: str | None = None
     #: What it said and did, in words.
     note: str | None = Field(default=None, sa_column=_text())
 
@@ -220,7 +234,7 @@ class Callback(SQLModel, table=True):
 class Event(SQLModel, table=True):
     """One change of one item's status, with its cause."""
 
-    __table_args__ = (Index("ix_event_item", "item_id", "id"),)
+    __table_args__ = (Index("ix_event_item", "item_id", "id"), Index("ix_event_at", "at"))
 
     id: int | None = Field(default=None, primary_key=True)
     item_id: int
@@ -276,4 +290,10 @@ class Worker(SQLModel, table=True):
     host: str
     pid: int
     started_at: int = Field(sa_column=_ms(nullable=False))
+    #: Its own clock says that it lives.
     seen_at: int = Field(sa_column=_ms(nullable=False))
+    queues: str = ""
+    #: It took a message from the broker: one that is alive and takes none is deaf.
+    took_at: int | None = Field(default=None, sa_column=_ms())
+    #: It was told to stop: what it leaves behind is not held against its items.
+    stopping_at: int | None = Field(default=None, sa_column=_ms())
