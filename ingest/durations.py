@@ -1,5 +1,6 @@
 """Durations as people write them: ``250ms``, ``90s``, ``15m`` (or ``min``), ``2h``, ``60d``; a bare number means seconds."""
 
+import random
 import re
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -12,6 +13,11 @@ def parse_duration(text: str) -> float:
     if match is None:
         raise ValueError(f"'{text}' is not a duration; write for example 90s, 15m, 2h or 1d")
     return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+def jittered(seconds: float) -> float:
+    """A little longer, never shorter: those who failed together must not come back together."""
+    return seconds * random.uniform(1.0, 1.2)
 
 
 def say_duration(seconds: float) -> str:

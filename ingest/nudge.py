@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 #: Queues: ``send`` holds turns, which wait for slots and uploads; ``settle`` what must not wait behind them.
 SEND, SETTLE = "send", "settle"
 TURN = "workers.turn"
+#: A message that does nothing but go through.
+CANARY = "workers.canary"
 #: A nudge nobody took for so long is stale: the sweep has sent others, seconds.
 STALE = 30
 
@@ -57,15 +59,25 @@ def make_celery(settings: Settings, name: str = "memories-ingest") -> Celery:
 
 
 class Nudger:
-    """Sends turns. One per process."""
+    """Sends turns and canaries. One per process."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app
 
     def turn(self, lane: Lane, count: int = 1) -> None:
         """Wake ``count`` turns of a lane."""
+        for _ in range(count):
+            if not self._send(TURN, lane.value):
+                return
+
+    def canary(self) -> None:
+        """Through the queue that has no ticks of its own: a send worker without work must be told from a deaf one."""
+        self._send(CANARY)
+
+    def _send(self, task: str, *args: str) -> bool:
         try:
-            for _ in range(count):
-                self._app.send_task(TURN, args=[lane.value], queue=SEND, expires=STALE, ignore_result=True)
+            self._app.send_task(task, args=list(args), queue=SEND, expires=STALE, ignore_result=True)
         except (OperationalError, OSError) as error:
-            log.warning("The broker did not take a nudge for lane %s (the sweep will send another): %s", lane, error)
+            log.warning("The broker did not take %s (the next tick sends another): %s", " ".join([task, *args]), error)
+            return False
+        return True

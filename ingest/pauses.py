@@ -5,6 +5,7 @@ import logging
 from sqlmodel import Session
 
 from ingest import store
+from ingest.durations import jittered, say_duration
 from ingest.lanes import Lane
 from ingest.models import Pause
 from ingest.settings import Account, Settings
@@ -12,8 +13,6 @@ from ingest.upstream.errors import AccountTrouble, TooFast, Unavailable, Unsure
 
 log = logging.getLogger(__name__)
 
-#: Credit may be topped up and a key be re-enabled at any time: a call tries again after so many seconds.
-_PROBE = 300.0
 #: An upstream that cannot be reached is tried again after 1, 2, 4 ... and at most so many seconds.
 _LONGEST_BACKOFF = 30.0
 
@@ -28,10 +27,13 @@ _WORDS = {
 HOPELESS = frozenset({"0401", "0403", "9009"})
 
 
-def account_trouble(session: Session, account: Account, error: AccountTrouble) -> None:
-    """Stop everything of this account, with the reason, until another key is configured or a probe passes."""
+def account_trouble(session: Session, account: Account, error: AccountTrouble, probe: float) -> None:
+    """Stop everything of this account, with the reason, until another key is configured or a call passes ``probe`` seconds later.
+
+    Credit may be topped up and a key be re-enabled at any time, and nobody should have to tell us.
+    """
     reason = _WORDS.get(error.code, "Memories.ai refuses the account") + f": {error.message}"
-    log.warning("paused: %s. One call tries again in %.0f minutes; another key is tried at once", reason, _PROBE / 60)
+    log.warning("paused: %s. It is tried again in %s; another key is tried at once", reason, say_duration(probe))
     store.pause(
         session,
         account.scope,
@@ -39,7 +41,7 @@ def account_trouble(session: Session, account: Account, error: AccountTrouble) -
         code=error.code,
         reason=reason,
         fingerprint=account.fingerprint,
-        seconds=_PROBE,
+        seconds=jittered(probe),
     )
 
 
@@ -47,7 +49,7 @@ def unreachable(session: Session, lane: Lane, error: Unavailable | Unsure) -> No
     """Hold a lane back for a moment, longer each time in a row: what meets one call will meet the next."""
     scope = f"lane:{lane}"
     before = session.get(Pause, (scope, "upstream"))
-    seconds = min(_LONGEST_BACKOFF, 2.0 ** min(before.count if before else 0, 10))
+    seconds = jittered(min(_LONGEST_BACKOFF, 2.0 ** min(before.count if before else 0, 10)))
     if before is None:
         log.warning("waiting on lane %s: %s", lane, error.message)
     store.pause(session, scope, by="upstream", code=error.code, reason=error.message, seconds=seconds)

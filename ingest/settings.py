@@ -51,6 +51,10 @@ class Timings:
     http: float = 120
     #: How long a claim lasts without renewal.
     lease: float = 60
+    #: Between two calls that try whether a refused key or spent credit is good again.
+    probe: float = 5 * 60
+    #: Raw callbacks and the events of ended items are kept so long; what they brought about stays.
+    retention: float = 30 * 24 * 3600
 
     @classmethod
     def read(cls, text: str) -> "Timings":

@@ -23,7 +23,7 @@ from ingest.lanes import Lane
 from ingest.models import DEFAULT_NAMESPACE, PRIVATE, PUBLIC, Callback, Event, Item, Job, Pause, Submission, Worker
 from ingest.queries import owned, queued
 from ingest.sources.found import Found, Kind
-from ingest.statuses import News, Stage, Status, decide, frees_content
+from ingest.statuses import FINAL, News, Stage, Status, decide, frees_content
 from ingest.tokens import new_short_id
 from ingest.upstream.fields import Video, Word
 
@@ -365,6 +365,10 @@ def cancel_job(database: Database, job_id: int) -> int:
 # A lane's turn
 
 
+#: Items that so many workers died with are suspects: they travel apart, in a process of their own. One more, and each is alone.
+SUSPECT, ALONE = 2, 3
+
+
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """What a turn has in its hands: one submission, written down, and its items."""
@@ -372,6 +376,10 @@ class Claimed:
     submission: Submission
     items: list[Item]
     fences: dict[int, int]
+
+    @property
+    def suspect(self) -> bool:
+        return self.items[0].lost_workers >= SUSPECT
 
 
 def claim(
@@ -392,6 +400,16 @@ def claim(
     return Claimed(submission, items, fences)
 
 
+def claimed_as(session: Session, submission_id: int) -> Claimed | None:
+    """What another process claimed for this one; None when it is not open any more."""
+    submission = session.get(Submission, submission_id)
+    if submission is None or submission.state != "open":
+        return None
+    mine = and_(_item.c.submission_id == submission_id, _item.c.status == Status.SENDING)
+    items = list(session.execute(select(Item).where(mine).order_by(_item.c.id)).scalars())
+    return Claimed(submission, items, {item.id: item.fence for item in items if item.id}) if items else None
+
+
 def _next_batch(session: Session, lane: Lane, now: int, held_jobs: Sequence[int]) -> list[Item]:
     """The most urgent due item and, on the scrape lane, those that may travel with it. Postgres: rows locked by others are passed over."""
     due = [_item.c.lane == lane, _item.c.due_at <= now]
@@ -399,9 +417,11 @@ def _next_batch(session: Session, lane: Lane, now: int, held_jobs: Sequence[int]
         due.append(_item.c.job_id.not_in(held_jobs))
     query = queued(select(Item)).where(*due).order_by(_item.c.priority.desc(), _item.c.turn, _item.c.id)
     first = session.execute(query.limit(1).with_for_update(skip_locked=True)).scalars().one_or_none()
-    if first is None or batch_limit(lane) == 1:
+    if first is None or batch_limit(lane) == 1 or first.lost_workers >= ALONE:
         return [first] if first else []
     alike = [_item.c[name].is_not_distinct_from(getattr(first, name)) for name in TOGETHER]
+    # One that may take its company down travels with its like only.
+    alike.append(_item.c.lost_workers == SUSPECT if first.lost_workers == SUSPECT else _item.c.lost_workers < SUSPECT)
     batch = query.where(*alike).limit(batch_limit(lane)).with_for_update(skip_locked=True)
     return list(session.execute(batch).scalars())
 
@@ -481,6 +501,7 @@ def accepted(
     if task_id:
         values["task_id"] = task_id
     close_submission(session, submission_id, "accepted", was=("open", "lost"), **values)
+    unpark(session, video_no, task_id)
     hints = select(_submission.c.hinted_video_no, _submission.c.hinted_task_state).where(
         _submission.c.id == submission_id
     )
@@ -575,6 +596,7 @@ def lost(
     ended_at: int,
     sent_at: int | None,
     code: str | None = None,
+    marks: Mapping[str, Any] | None = None,
 ) -> None:
     """Bytes may have left and no verdict came: UNSURE, to be settled by a callback or by asking."""
     if not close_submission(
@@ -589,7 +611,7 @@ def lost(
             News.LOST,
             detail=detail,
             submission_id=submission_id,
-            values={"due_at": now_ms(), "asked": 0},
+            values={"due_at": now_ms(), "asked": 0, **(marks or {})},
             guard=guard,
         )
 
@@ -597,20 +619,60 @@ def lost(
 def expire_leases(session: Session) -> int:
     """Senders that died: their submissions are lost, at the end of their lease. Returns how many."""
     now = now_ms()
-    dead = select(_submission.c.id, _submission.c.item_ids, _submission.c.lease_until, _submission.c.worker).where(
-        _submission.c.state == "open", _submission.c.lease_until <= now
+    dead = (
+        select(
+            _submission.c.id,
+            _submission.c.item_ids,
+            _submission.c.lease_until,
+            _submission.c.worker,
+            _worker.c.stopping_at,
+        )
+        .select_from(_submission.outerjoin(_worker, _worker.c.name == _submission.c.worker))
+        .where(text("submission.state = 'open'"), _submission.c.lease_until <= now)
     )
     rows = session.execute(dead.limit(200)).all()
     for row in rows:
+        # One that was told to stop and was killed because it took too long says nothing about its items.
+        stopped = row.stopping_at is not None
         lost(
             session,
             row.id,
             row.item_ids,
-            f"its sender ({row.worker}) died",
+            f"its sender ({row.worker}) {'was stopped' if stopped else 'died'}",
             ended_at=row.lease_until,
             sent_at=None,
+            marks={} if stopped else {"lost_workers": _item.c.lost_workers + 1},
         )
     return len(rows)
+
+
+def killed(session: Session, claimed: Claimed, words: str, *, sent_at: int | None) -> None:
+    """The process that ran these items alone died of them. ``sent_at``: from when on bytes may have left, None where surely none did."""
+    submission_id = claimed.submission.id
+    assert submission_id is not None
+    marks = {"lost_workers": _item.c.lost_workers + 1, "killed_alone": len(claimed.items) == 1}
+    if sent_at is not None:  # whether it arrived is asked first: poison means that nothing of it is upstream
+        lost(session, submission_id, claimed.fences, words, ended_at=now_ms(), sent_at=sent_at, marks=marks)
+        return
+    if not close_submission(session, submission_id, "released", ended_at=now_ms(), message=words):
+        return
+    for item_id, fence in claimed.fences.items():
+        guard = _item.c.fence == fence
+        if marks["killed_alone"]:
+            values = {**marks, **poison(claimed.items[0])}
+            tell(session, item_id, News.POISONED, submission_id=submission_id, values=values, guard=guard)
+        else:  # each of them runs alone next time
+            values = {**marks, "due_at": now_ms()}
+            tell(session, item_id, News.RELEASED, detail=words, submission_id=submission_id, values=values, guard=guard)
+
+
+def poison(item: Item) -> dict[str, Any]:
+    """What the row of an item says that ends whoever works on it."""
+    return {
+        "error_code": "poison",
+        "error": f"{item.lost_workers} workers died with it in their hands, and then the process that had nothing else to do; "
+        f"once the cause is found: ingest retry {item.id}",
+    }
 
 
 # Questions and what they find
@@ -658,6 +720,7 @@ def no_late_news(session: Session, item_ids: Sequence[int]) -> None:
 def found_video(session: Session, item_id: int, video_no: str) -> None:
     """A task names the video of a post that is not ready yet."""
     session.execute(update(_item).where(_item.c.id == item_id, _item.c.video_no.is_(None)).values(video_no=video_no))
+    unpark(session, video_no)
 
 
 def ask_again(session: Session, item: Item, delay_seconds: float) -> None:
@@ -720,17 +783,50 @@ def take_callbacks(session: Session, limit: int, hold_seconds: float = 30.0) -> 
     return list(session.execute(select(Callback).where(_callback.c.id.in_(ids)).order_by(_callback.c.id)).scalars())
 
 
-def callback_done(session: Session, callback_id: int, state: str, note: str, delay_seconds: float = 0.0) -> None:
+def callback_done(
+    session: Session, callback_id: int, state: str, note: str, delay_seconds: float = 0.0, subject: str | None = None
+) -> None:
+    """What became of a callback; ``subject``: the video or task that a parked one waits for."""
     session.execute(
         update(_callback)
         .where(_callback.c.id == callback_id)
-        .values(state=state, note=note, due_at=now_ms() + round(delay_seconds * 1000))
+        .values(state=state, note=note, due_at=now_ms() + round(delay_seconds * 1000), subject=subject)
     )
+
+
+def unpark(session: Session, *subjects: str | None) -> None:
+    """A video or task is known now: the callbacks that named it too early are applied next."""
+    known = [subject for subject in subjects if subject]
+    if known:
+        parked = and_(text("callback.state = 'parked'"), _callback.c.subject.in_(known))
+        session.execute(update(_callback).where(parked).values(due_at=now_ms()))
 
 
 def hint_submission(session: Session, submission_id: int, **hints: Any) -> None:
     """What a callback with this submission's token named: believed once the vendor confirms it."""
     session.execute(update(_submission).where(_submission.c.id == submission_id).values(**hints))
+
+
+# Retention
+
+
+def forget_callbacks(session: Session, before_ms: int, limit: int) -> int:
+    """Raw callbacks that were dealt with and are older; how many. What they brought about stays."""
+    old = select(_callback.c.id).where(
+        _callback.c.received_at < before_ms, _callback.c.state.in_(["applied", "unmatched", "malformed"])
+    )
+    ids = list(session.execute(old.order_by(_callback.c.received_at).limit(limit)).scalars())
+    session.execute(delete(_callback).where(_callback.c.id.in_(ids)))
+    return len(ids)
+
+
+def forget_events(session: Session, before_ms: int, limit: int) -> int:
+    """Older events of items that have ended; how many. What is under way keeps its whole story."""
+    ended = select(_item.c.id).where(_item.c.id == _event.c.item_id, _item.c.status.in_([*FINAL])).exists()
+    old = select(_event.c.id).where(_event.c.at < before_ms, ended).order_by(_event.c.at).limit(limit)
+    ids = list(session.execute(old).scalars())
+    session.execute(delete(_event).where(_event.c.id.in_(ids)))
+    return len(ids)
 
 
 # Pauses and heartbeats
@@ -780,17 +876,23 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def heartbeat(session: Session, started_at: int) -> None:
+def heartbeat(
+    session: Session, started_at: int, queues: str = "", took_at: int | None = None, stopping_at: int | None = None
+) -> None:
+    """This worker process lives; ``took_at``: when it last took a message from the broker."""
     now = now_ms()
     row = {
-        "name": worker_name(),
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "started_at": started_at,
         "seen_at": now,
+        "queues": queues,
+        "took_at": took_at,
+        "stopping_at": stopping_at,
     }
-    statement = _upsert(session)(_worker).values(**row)
-    session.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"seen_at": now}))
+    # The whole row: in a container another process may have had this name before.
+    statement = _upsert(session)(_worker).values(name=worker_name(), **row)
+    session.execute(statement.on_conflict_do_update(index_elements=["name"], set_=row))
     session.execute(delete(_worker).where(_worker.c.seen_at < now - 24 * 3600 * 1000))
 
 

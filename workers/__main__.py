@@ -1,4 +1,4 @@
-"""``python -m workers worker|beat``: what ``ingest worker`` and ``ingest beat`` become."""
+"""``python -m workers worker|beat|alone``: what ``ingest worker`` and ``ingest beat`` become, and what a worker starts for suspects."""
 
 import argparse
 import logging
@@ -17,8 +17,12 @@ from ingest import broker, nudge, queries
 from ingest.clock import now_ms
 from ingest.database import open_database
 from ingest.home import NoHome
+from ingest.lanes import Lane
 from ingest.settings import ConfigurationError, Settings, load
+from workers import alone
 from workers.app import create_app
+from workers.context import Post
+from workers.isolation import NOT_STARTED
 
 #: Turns wait for slots and uploads, so there are many; the rest is short.
 _BROKER_SECONDS = 15.0
@@ -61,6 +65,9 @@ def main() -> int:
     worker.add_argument("--queues", default=f"{nudge.SEND},{nudge.SETTLE}")
     worker.add_argument("--threads", type=int, default=0)
     parts.add_parser("beat")
+    alone_ = parts.add_parser("alone")
+    alone_.add_argument("--submission", type=int, required=True)
+    alone_.add_argument("--lane", type=Lane, required=True)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for noisy in ("httpx", "celery.worker.strategy", "celery.app.trace", "celery.beat", "alembic"):
@@ -72,19 +79,22 @@ def main() -> int:
         settings.signing_secret  # noqa: B018
         _refuse_two_hosts_on_sqlite(settings)
         _await_broker(settings)
-        app = create_app(settings)
+        if options.part == "alone":
+            setproctitle("ingest alone")
+            return alone.main(settings, options.lane, options.submission)
+        queues = options.queues.split(",") if options.part == "worker" else []
+        threads = getattr(options, "threads", 0) or sum(_THREADS.get(queue, 4) for queue in queues)
+        app = create_app(settings, Post(",".join(queues), threads) if queues else None)
     except (ConfigurationError, NoHome) as error:
         print(error, file=sys.stderr)
-        return 2
+        return NOT_STARTED if options.part == "alone" else 2
     setproctitle(f"ingest {options.part}")
     if options.part == "beat":
         # Nothing to remember between runs: what is due stands in the rows, so the schedule may live in memory.
         _Clock(app=app, loglevel="WARNING", scheduler_cls="celery.beat:Scheduler", quiet=True).run()
         return 0
-    queues = options.queues.split(",")
     if nudge.SEND in queues:
         import av  # noqa: F401  (from a cold disk it takes seconds, which the first slots would pay for)
-    threads = options.threads or sum(_THREADS.get(queue, 4) for queue in queues)
     argv = [
         "worker",
         "--pool",

@@ -9,11 +9,11 @@ from celery.signals import beat_init, worker_init, worker_ready, worker_shutdown
 
 from ingest import nudge
 from ingest.lanes import Lane
-from ingest.nudge import SETTLE, STALE, TURN
+from ingest.nudge import CANARY, SETTLE, STALE, TURN
 from ingest.processes import tell_ready
 from ingest.settings import Settings
 from workers import turns
-from workers.context import Context
+from workers.context import Context, Post
 from workers.schedule import PERIODIC, Periodic
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,8 @@ class Holder:
         return self.context
 
 
-def create_app(settings: Settings) -> Celery:
+def create_app(settings: Settings, post: Post | None = None) -> Celery:
+    """``post``: what a worker is started for; beat and those who only send have none."""
     app = nudge.make_celery(settings)
     app.conf.beat_schedule = {
         one.name: {
@@ -46,11 +47,18 @@ def create_app(settings: Settings) -> Celery:
 
     @app.task(name=TURN, expires=STALE)
     def turn(lane: str) -> None:
-        turns.turn(holder.get(), Lane(lane))
+        with holder.get().renewer.working():
+            turns.turn(holder.get(), Lane(lane))
+
+    @app.task(name=CANARY, expires=STALE)
+    def canary() -> None:
+        """A message that went through: the heartbeat says when this worker took its last one."""
+        with holder.get().renewer.working():
+            return
 
     for one in PERIODIC:
         _register(app, holder, one)
-    _connect_signals(app, settings, holder)
+    _connect_signals(app, settings, holder, post)
     return app
 
 
@@ -59,19 +67,21 @@ def _register(app: Celery, holder: Holder, one: Periodic) -> None:
 
     @app.task(name=one.name)
     def tick() -> None:
+        context = holder.get()
         # One at a time in a process: a tick that finds the last one at work adds nothing.
-        if at_work.acquire(blocking=False):
-            try:
-                if not holder.get().stop.is_set():
-                    one.run(holder.get())
-            finally:
-                at_work.release()
+        with context.renewer.working():
+            if at_work.acquire(blocking=False):
+                try:
+                    if not context.stop.is_set():
+                        one.run(context)
+                finally:
+                    at_work.release()
 
 
-def _connect_signals(app: Celery, settings: Settings, holder: Holder) -> None:
+def _connect_signals(app: Celery, settings: Settings, holder: Holder, post: Post | None) -> None:
     def start(**_: Any) -> None:
         try:
-            holder.context = Context(settings, app)
+            holder.context = Context(settings, app, post)
         except Exception as error:
             # Celery logs what a signal raises and runs on, deaf; leaving is the only way to be started again.
             log.exception("The worker cannot start")

@@ -42,7 +42,7 @@ def ask(context: Context, lane: Lane, question: Callable[[Upstream, Gate], T]) -
         raise NotNow(str(error)) from error
     except AccountTrouble as error:
         with context.database.write() as session:
-            pauses.account_trouble(session, account, error)
+            pauses.account_trouble(session, account, error, context.timings.probe)
         raise NotNow(str(error)) from error
     except Refused as error:
         log.warning("Memories.ai refused a question on lane %s: %s", lane, error)

@@ -3,8 +3,9 @@
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 import redis
 from celery import Celery
@@ -27,10 +28,18 @@ log = logging.getLogger(__name__)
 GRACE = 4.0
 
 
-class Context:
-    """Made once per worker process, closed at its end."""
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What a worker process was started for: its queues, and how many messages it works on at once."""
 
-    def __init__(self, settings: Settings, celery: Celery) -> None:
+    queues: str = ""
+    threads: int = 0
+
+
+class Context:
+    """Made once per worker process, closed at its end. A process without a ``post`` is no worker: it has no heartbeat."""
+
+    def __init__(self, settings: Settings, celery: Celery, post: Post | None = None) -> None:
         self.settings = settings
         self.timings = settings.timings
         self.database: Database = open_database(settings.database)
@@ -46,7 +55,9 @@ class Context:
                 settings.caption_url, settings.account_for(Lane.CAPTION_VIDEO).key, silence=self.timings.http
             ),
         }
-        self.renewer = Renewer(self.database, self.timings.lease)
+        self.renewer = Renewer(self.database, self.timings.lease, post, self.stop)
+        #: Held while an item that took workers down runs in a process of its own: one at a time.
+        self.alone = threading.Lock()
         #: The vendor was seen to ignore ``video_nos``: the list is swept instead.
         self.filter_ignored = False
 
@@ -83,6 +94,7 @@ class Context:
         """No turn begins any more; what runs gets ``GRACE`` seconds and is then cut. Returns at once."""
         if not self.stop.is_set():
             self.stop.set()
+            self.renewer.wake()
             timer = threading.Timer(GRACE, self._cut)
             timer.daemon = True
             timer.start()
@@ -102,19 +114,26 @@ class Context:
 
 
 class Renewer:
-    """Keeps the leases of what this process is sending, in one statement each third of a lease.
+    """Keeps the leases of what this process is sending, in one statement each third of a lease; and tells that it lives.
 
     Not tied to the bytes: a sender that waits for its answer moves none and is alive all the same; how long it may wait is
     bounded by the ``http`` timing. A process that is killed or frozen renews nothing.
     """
 
-    def __init__(self, database: Database, lease_seconds: float) -> None:
+    def __init__(
+        self, database: Database, lease_seconds: float, post: Post | None = None, stop: threading.Event | None = None
+    ) -> None:
         self._database = database
         self._lease = lease_seconds
+        self._post = post
+        self._stop = stop or threading.Event()
         self._held: set[int] = set()
         self._lock = threading.Lock()
         self._end = threading.Event()
+        self._wake = threading.Event()
         self._started_at = now_ms()
+        self._took_at: int | None = None
+        self._at_work = 0
         self._thread = threading.Thread(target=self._run, name="renewer", daemon=True)
         self._thread.start()
 
@@ -128,22 +147,44 @@ class Renewer:
             with self._lock:
                 self._held.discard(submission_id)
 
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """While a message of the broker is worked on: a worker that lives and takes none is deaf."""
+        with self._lock:
+            self._took_at = now_ms()
+            self._at_work += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._at_work -= 1
+
+    def wake(self) -> None:
+        """Write now: the process was told to stop."""
+        self._wake.set()
+
     def _run(self) -> None:
-        while True:
+        while not self._end.is_set():
             with self._lock:
                 held = list(self._held)
+                if self._post and self._at_work >= self._post.threads:
+                    self._took_at = now_ms()  # it takes no message because all its hands are full
+                took_at = self._took_at
+            self._wake.clear()
             try:
                 with self._database.write() as session:
-                    store.heartbeat(session, self._started_at)
+                    if self._post is not None:
+                        stopping = now_ms() if self._stop.is_set() else None
+                        store.heartbeat(session, self._started_at, self._post.queues, took_at, stopping)
                     if held:
                         store.renew(session, held, self._lease)
             except Exception as error:  # noqa: BLE001  (without this thread every sender would be taken for dead)
                 log.warning("Leases could not be renewed, trying again: %s", error)
-            if self._end.wait(self._lease / 3):
-                return
+            self._wake.wait(self._lease / 3)
 
     def close(self) -> None:
         self._end.set()
+        self._wake.set()
         self._thread.join(timeout=5)
 
 
@@ -158,12 +199,15 @@ class LeaseGate(SlotGate):
         super().__init__(place)
         self._context = context
         self._submission_id = submission_id
+        #: Told right before the first byte leaves.
+        self.on_write: Callable[[], None] = lambda: None
         self._look_is_old = min(_LEASE_CHECK_AGE, context.timings.lease / 4)
         #: From here on bytes may have left, ms.
         self.sent_at: int | None = None
 
     def before_write(self) -> None:
         super().before_write()
+        self.on_write()
         self.sent_at = now_ms()
 
     def _await_slot(self) -> Slot:

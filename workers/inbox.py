@@ -3,6 +3,7 @@
 from sqlmodel import Session
 
 from ingest import queries, store
+from ingest.durations import jittered
 from ingest.models import Callback, Submission
 from ingest.upstream.fields import Heard, Malformed, read_callback
 from workers.context import Context
@@ -37,8 +38,10 @@ def _apply(session: Session, callback: Callback) -> None:
     elif callback.tries >= _MOST_TRIES:
         store.callback_done(session, callback.id, "unmatched", f"{_say(heard)}; it names nothing of ours")
     else:
-        delay = min(_LONGEST, 2.0**callback.tries)
-        store.callback_done(session, callback.id, "parked", f"{_say(heard)}; it names nothing we know yet", delay)
+        delay = jittered(min(_LONGEST, 2.0**callback.tries))
+        subject = next(iter(heard.video_nos), heard.task_id)
+        said = f"{_say(heard)}; it names nothing we know yet"
+        store.callback_done(session, callback.id, "parked", said, delay, subject)
 
 
 def _hint(session: Session, callback: Callback, heard: Heard) -> str | None:

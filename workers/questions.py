@@ -18,7 +18,7 @@ from sqlmodel import Session
 from ingest import queries, store
 from ingest.candidates import created_ms
 from ingest.clock import now_ms
-from ingest.durations import say_duration
+from ingest.durations import jittered, say_duration
 from ingest.lanes import Lane
 from ingest.models import PUBLIC, Item, Submission
 from ingest.sources import posts
@@ -61,7 +61,7 @@ def delay(context: Context, item: Item) -> float:
     """Seconds until the next question about an item that there is no news of."""
     times = min(item.asked, 30)  # beyond that a power is only a danger
     scheduled = min(_LONGEST, context.timings.poll * _GROWTH**times)
-    return min(scheduled, _HINTED_FIRST * 2.0**times) if item.hinted_at else scheduled
+    return jittered(min(scheduled, _HINTED_FIRST * 2.0**times) if item.hinted_at else scheduled)
 
 
 def each_group(context: Context, groups: Iterable[tuple[Sequence[Item], Callable[[], None]]]) -> bool:

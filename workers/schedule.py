@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from workers import inbox, questions, sweep, unsure
+from workers import canary, inbox, questions, retention, sweep, unsure
 from workers.context import Context
 
 
@@ -20,4 +20,10 @@ PERIODIC = (
     Periodic("workers.inbox", inbox.run, 1.0, "callbacks are kept raw by the receiver and applied here in batches"),
     Periodic("workers.questions", questions.run, 1.0, "hints and due dates become answers"),
     Periodic("workers.unsure", unsure.run, 1.0, "lost answers are settled by asking"),
+    Periodic(
+        "workers.send_canary", canary.run, 10.0, "a worker that takes no message is told from one that has no work"
+    ),
+    Periodic(
+        "workers.retention", retention.run, 600.0, "raw callbacks and events go after a while, their effects stay"
+    ),
 )

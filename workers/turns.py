@@ -6,6 +6,7 @@ slot nudges the next one.
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -16,6 +17,7 @@ from sqlmodel import Session
 from ingest import content, pauses, queries, store
 from ingest.candidates import sent_name
 from ingest.clock import now_ms
+from ingest.durations import jittered
 from ingest.lanes import Lane
 from ingest.models import Item
 from ingest.quota import NotSoon, Place, QuotaUnavailable, SlotLost, Stopped
@@ -25,6 +27,7 @@ from ingest.store import Claimed
 from ingest.tokens import callback_url
 from ingest.upstream.client import CALLBACK_LIMIT, Details, FileBody
 from ingest.upstream.errors import AccountTrouble, Refused, TooFast, Unavailable, Unsure
+from workers import isolation
 from workers.context import Context, LeaseGate
 
 log = logging.getLogger(__name__)
@@ -54,14 +57,17 @@ def turn(context: Context, lane: Lane) -> None:
         return
     account = context.settings.account_for(lane)
     limit = context.settings.limits[lane]
+    prepared = None
     try:
         if limit and context.quota.waiting(account, lane) >= wanted_turns(limit.interval):
             return
         with context.quota.line(account, lane, stop=context.stop) as place:
             place.near(LEAD, at_most=_LONGEST_WAIT)
             prepared = _prepare(context, lane)
-            if prepared is not None:
-                _send(context, lane, prepared, place)
+            if prepared is not None and not prepared.suspect:
+                send(context, lane, prepared, place)
+        if prepared is not None and prepared.suspect:
+            isolation.run(context, lane, prepared)
     except (Stopped, NotSoon):
         return
     except QuotaUnavailable as error:
@@ -75,12 +81,12 @@ def _prepare(context: Context, lane: Lane) -> Claimed | None:
             held = queries.paused_jobs(session)
             account = context.settings.account_for(lane).fingerprint
             claimed = store.claim(session, lane, account, context.timings.lease, held)
-        if claimed is None or claimed.items[0].kind != Kind.FILE or _fit(context, claimed):
+        if claimed is None or claimed.suspect or claimed.items[0].kind != Kind.FILE or fit(context, claimed):
             return claimed
     return None
 
 
-def _fit(context: Context, claimed: Claimed) -> bool:
+def fit(context: Context, claimed: Claimed) -> bool:
     """Look at the file right before it is sent; False when its item ended here."""
     item = claimed.items[0]
     assert item.id is not None and claimed.submission.id is not None
@@ -131,10 +137,15 @@ def _close_unsent(session: Session, claimed: Claimed, news: News, **values: obje
             store.tell(session, item_id, news, submission_id=submission_id, values=values)
 
 
-def _send(context: Context, lane: Lane, claimed: Claimed, place: Place) -> None:
+def send(
+    context: Context, lane: Lane, claimed: Claimed, place: Place, on_write: Callable[[], None] | None = None
+) -> None:
+    """Send what was claimed at the next slot, and record what came of it. ``on_write``: told right before the first byte leaves."""
     submission_id = claimed.submission.id
     assert submission_id is not None
     gate = _TurnGate(place, context, submission_id, lane)
+    if on_write is not None:
+        gate.on_write = on_write
     with context.renewer.holding(submission_id):
         try:
             _record(context, lane, claimed, gate, _call(context, lane, claimed, gate))
@@ -144,33 +155,33 @@ def _send(context: Context, lane: Lane, claimed: Claimed, place: Place) -> None:
                 pauses.passed(session, lane)
         except TooFast as error:
             context.close_lane(lane, error)
-            _release(context, claimed, f"{error.code}: too fast", code=error.code)
+            release(context, claimed, f"{error.code}: too fast", code=error.code)
         except AccountTrouble as error:
             with context.database.write() as session:
-                pauses.account_trouble(session, context.settings.account_for(lane), error)
-            _release(context, claimed, f"{error.code}: {error.message}", code=error.code)
+                pauses.account_trouble(session, context.settings.account_for(lane), error, context.timings.probe)
+            release(context, claimed, f"{error.code}: {error.message}", code=error.code)
         except Unavailable as error:
             if context.stop.is_set():
-                _release(context, claimed, "the service stopped before it was sent")
+                release(context, claimed, "the service stopped before it was sent")
                 return
             with context.database.write() as session:
                 pauses.unreachable(session, lane, error)
             # Later than the lane: an item that alone meets this must not hold up the others.
-            _release(context, claimed, error.message, code=error.code, delay_seconds=_AFTER_FAULT)
+            release(context, claimed, error.message, code=error.code, delay_seconds=jittered(_AFTER_FAULT))
         except Unsure as error:
             _lose(context, claimed, gate, error.message, code=error.code)
             if not context.stop.is_set():
                 with context.database.write() as session:
                     pauses.unreachable(session, lane, error)
         except (Stopped, NotSoon, SlotLost, QuotaUnavailable) as error:
-            _release(context, claimed, str(error) or "the service stopped before it was sent")
+            release(context, claimed, str(error) or "the service stopped before it was sent")
         except OSError as error:  # the file, not the wire: httpx wraps that
             _end_file(context, claimed, gate, error)
         except Exception as error:
             # A fault of our own. Its items must not stay in the hands of nobody until the lease ends.
             log.exception("Submission %s failed in an unforeseen way", submission_id)
             if gate.sent_at is None:
-                _release(context, claimed, f"fault: {error}", delay_seconds=_AFTER_OWN_FAULT)
+                release(context, claimed, f"fault: {error}", delay_seconds=_AFTER_OWN_FAULT)
             else:
                 _lose(context, claimed, gate, f"fault: {error}")
 
@@ -194,7 +205,7 @@ def _end_file(context: Context, claimed: Claimed, gate: "_TurnGate", error: OSEr
     _lose(context, claimed, gate, message)
 
 
-def _release(
+def release(
     context: Context, claimed: Claimed, detail: str, *, code: str | None = None, delay_seconds: float = 0.0
 ) -> None:
     with context.database.write() as session:

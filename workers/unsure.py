@@ -11,11 +11,12 @@ from sqlmodel import Session
 from ingest import queries, store
 from ingest.candidates import Absent, Adopt, Ambiguous, Finding, Unsettled, settle, short_ids_in
 from ingest.clock import now_ms
-from ingest.durations import say_duration
+from ingest.durations import jittered, say_duration
 from ingest.lanes import Lane
 from ingest.models import Item, Submission
 from ingest.statuses import News, Status
 from ingest.upstream.fields import Video, Word
+from workers.asking import NoAnswer
 from workers.context import Context
 from workers.questions import by_submission, delay, each_group, hear, look_at_task, look_up, sweep
 
@@ -39,7 +40,7 @@ def run(context: Context) -> None:
         by_namespace[item.unique_id].append(item)
     each_group(
         context,
-        [(items, partial(_settle_uploads, context, unique_id, items)) for unique_id, items in by_namespace.items()],
+        [(items, partial(_settle_or_expire, context, unique_id, items)) for unique_id, items in by_namespace.items()],
     )
     _settle_scrapes(context, scrapes)
 
@@ -67,6 +68,21 @@ def _settle_scrape(context: Context, submission: Submission, items: Sequence[Ite
 
 
 # Files and links
+
+
+def _settle_or_expire(context: Context, unique_id: str, items: Sequence[Item]) -> None:
+    """As below; where Memories.ai answers, but not to the question, nothing will ever be proved: then the deadline ends it."""
+    try:
+        _settle_uploads(context, unique_id, items)
+    except NoAnswer as error:
+        with context.database.write() as session:
+            submissions = queries.submissions(session, {item.submission_id for item in items if item.submission_id})
+            for item in items:
+                ended = submissions[item.submission_id or 0].ended_at or now_ms()
+                if now_ms() > ended + context.timings.parse * 1000:
+                    said = f"no answer came, and whether it arrived could not be asked: {error}"
+                    _tell(session, item, News.EXPIRED, {"error_code": "ambiguous", "error": said})
+        raise
 
 
 def _settle_uploads(context: Context, unique_id: str, items: Sequence[Item]) -> None:
@@ -174,17 +190,21 @@ def _identify(session: Session, item: Item, video_no: str) -> None:
     assert item.id is not None
     values = {"video_no": video_no, "accepted_at": now_ms(), "due_at": now_ms(), "asked": 0}
     _tell(session, item, News.IDENTIFIED, values)
+    store.unpark(session, video_no)
 
 
 def _send_again(context: Context, session: Session, item: Item, why: str) -> None:
     assert item.id is not None
+    if item.killed_alone:
+        _tell(session, item, News.POISONED, store.poison(item))
+        return
     if item.attempts >= store.MOST_ATTEMPTS:
         said = f"it was sent {item.attempts} times and never arrived"
         values = {"error_code": "never_arrived", "error": said}
         _tell(session, item, News.EXPIRED, values)
         return
     # Each attempt waits a little longer than the one before.
-    values_again = {"due_at": now_ms() + round(2.0**item.attempts * 500), "asked": 0}
+    values_again = {"due_at": now_ms() + round(jittered(2.0**item.attempts * 0.5) * 1000), "asked": 0}
     _tell(session, item, News.ABSENT, values_again, why)
 
 

@@ -11,15 +11,16 @@ from sqlalchemy import select, text
 from ingest import queries, store
 from ingest.clock import now_ms
 from ingest.lanes import Lane
-from ingest.models import PRIVATE, Callback, Item, Job, Submission
+from ingest.models import PRIVATE, Callback, Event, Item, Job, Submission
 from ingest.nudge import make_celery
 from ingest.samples import make_video
 from ingest.settings import Settings
 from ingest.sources.found import Found, Kind
 from ingest.sources.resolve import resolve
+from ingest.statuses import News
 from ingest.tokens import new_short_id
 from tests.vendor import Vendor, ok, vendor
-from workers import inbox, questions, turns, unsure
+from workers import inbox, questions, retention, turns, unsure
 from workers.context import Context
 
 pytestmark = pytest.mark.integration
@@ -99,6 +100,50 @@ def _pages(*pages: list[dict[str, Any]]) -> Any:
 
 
 # Lost answers
+
+
+def test_what_killed_its_own_process_and_never_arrived_is_poison(
+    context: Context, upstream: Vendor, tmp_path: Path
+) -> None:
+    _add(context, str(make_video(tmp_path / "beach.mp4")))
+    _lose(context)
+    _sql(context, "UPDATE item SET killed_alone = true, lost_workers = 3")
+    upstream.answers["list_videos"] = _pages([])
+    _settle(context, times=2)
+    item = _items(context)[0]
+    assert (item.status, item.stage) == ("FAIL", "poison")
+
+
+def test_where_the_list_never_answers_the_deadline_ends_it(context: Context, upstream: Vendor, tmp_path: Path) -> None:
+    _add(context, str(make_video(tmp_path / "beach.mp4")))
+    _lose(context, minutes_ago=59)
+    _settle(context)
+    assert _items(context)[0].status == "UNSURE"
+    _sql(context, f"UPDATE submission SET ended_at = {now_ms() - 3_601_000}")
+    _settle(context)
+    item = _items(context)[0]
+    assert (item.status, item.stage, item.error_code) == ("FAIL", "expired", "ambiguous")
+    assert "could not be asked" in (item.error or "")
+
+
+# Retention
+
+
+def test_old_callbacks_and_events_go_and_their_effects_stay(context: Context, tmp_path: Path) -> None:
+    _add(context, str(make_video(tmp_path / "a.mp4")), str(make_video(tmp_path / "b.mp4", seed=1)))
+    long_ago, now = now_ms() - 31 * 24 * 3600 * 1000, now_ms()
+    with context.database.write() as session:
+        store.tell(session, 1, News.READY, values={"video_no": "VI1"})
+        for at, state in ((long_ago, "applied"), (long_ago, "new"), (long_ago, "unmatched"), (now, "applied")):
+            session.add(Callback(kind="upload", body=b"{}", received_at=at, state=state, due_at=at))
+        session.execute(text(f"UPDATE event SET at = {long_ago}"))
+    retention.run(context)
+    with context.database.read() as session:
+        left = [(one.received_at, one.state) for one in session.execute(select(Callback)).scalars()]
+        told = {one.item_id for one in session.execute(select(Event)).scalars()}
+    assert sorted(left) == [(long_ago, "new"), (now, "applied")]
+    assert told == {2}  # what is under way keeps its story
+    assert (_items(context)[0].status, _items(context)[0].video_no) == ("PARSE", "VI1")
 
 
 def test_a_lost_upload_is_found_by_the_short_id_in_its_name(context: Context, upstream: Vendor, tmp_path: Path) -> None:
@@ -365,6 +410,19 @@ def test_what_a_callback_names_and_nobody_knows_is_parked(context: Context) -> N
     assert _call_back(context, "upload", new_short_id(), {"videoNo": "VI404", "status": "PARSE"}).state == "parked"
     assert _call_back(context, "upload", new_short_id(), b"not json").state == "malformed"
     assert _call_back(context, "upload", new_short_id(), b"[" * 100_000).state == "malformed"
+
+
+def test_a_parked_callback_is_applied_when_its_video_becomes_known(context: Context) -> None:
+    _add(context, "https://a.example/1.mp4")
+    # through the door of the account, before the answer of its own request
+    parked = _call_back(context, "account", None, {"videoNo": "VI1", "status": "PARSE"})
+    assert (parked.state, parked.subject) == ("parked", "VI1")
+    _sql(context, f"UPDATE callback SET due_at = {now_ms() + 3_600_000}")
+    _accept(context, Lane.UPLOAD, "VI1")
+    inbox.run(context)
+    with context.database.read() as session:
+        assert session.get_one(Callback, parked.id).state == "applied"
+    assert _items(context)[0].hinted_at is not None
 
 
 # Turns

@@ -380,4 +380,4 @@ def test_trouble_of_many_hours_keeps_its_longest_back_off(database: Database) ->
         store.pause(session, "lane:upload", by="upstream", reason="away", seconds=1)
         session.execute(text("UPDATE pause SET count = 5000"))
         pauses.unreachable(session, Lane.UPLOAD, Unavailable("unreachable", "away"))
-        assert session.get_one(Pause, ("lane:upload", "upstream")).until <= now_ms() + 30_000  # type: ignore[operator]
+        assert session.get_one(Pause, ("lane:upload", "upstream")).until <= now_ms() + 36_000  # type: ignore[operator]

@@ -1,0 +1,54 @@
+"""``python -m workers alone``: one submission, sent by a process that has nothing else to lose. Its parent is ``workers.isolation``."""
+
+import logging
+import os
+import signal
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from ingest import nudge, store
+from ingest.lanes import Lane
+from ingest.processes import die_with_parent
+from ingest.quota import NotSoon, QuotaUnavailable, Stopped
+from ingest.settings import Settings
+from ingest.sources.found import Kind
+from workers import turns
+from workers.context import Context
+from workers.isolation import FAULT, NOT_STARTED, WRITING
+
+log = logging.getLogger(__name__)
+
+
+def main(settings: Settings, lane: Lane, submission_id: int) -> int:
+    """The exit code: 0 when what came of it is written down, else NOT_STARTED or FAULT. Any other end is a death."""
+    try:
+        return _run(settings, lane, submission_id)
+    except MemoryError:
+        raise  # a death like any other
+    except Exception:
+        log.exception("Submission %d failed in an unforeseen way", submission_id)
+        return FAULT
+
+
+def _run(settings: Settings, lane: Lane, submission_id: int) -> int:
+    die_with_parent()
+    if os.getppid() != int(os.environ["INGEST_ALONE_OF"]):  # it died before we could say that we die with it
+        return NOT_STARTED
+    try:
+        context = Context(settings, nudge.make_celery(settings))
+        with context.database.write() as session:
+            claimed = store.claimed_as(session, submission_id)
+    except (SQLAlchemyError, OSError) as error:
+        log.warning("Submission %d cannot begin alone: %s", submission_id, error)
+        return NOT_STARTED
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: context.order_stop())
+    if claimed is not None and (claimed.items[0].kind != Kind.FILE or turns.fit(context, claimed)):
+        try:
+            with context.quota.line(settings.account_for(lane), lane, stop=context.stop) as place:
+                place.near(turns.LEAD)
+                turns.send(context, lane, claimed, place, on_write=lambda: print(WRITING, flush=True))
+        except (Stopped, NotSoon, QuotaUnavailable) as error:
+            turns.release(context, claimed, str(error) or "the service stopped before it was sent")
+    context.close()
+    return 0

@@ -1,0 +1,8 @@
+"""Tell a deaf worker from an idle one: a message goes through each queue, and heartbeats say who took it (``worker.took_at``)."""
+
+from workers.context import Context
+
+
+def run(context: Context) -> None:
+    """The tick that runs this went through the settle queue already; this is the other one."""
+    context.nudger.canary()
