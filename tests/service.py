@@ -202,6 +202,12 @@ class Service:
         return eventually(named, 20, f"a process named {name}")
 
 
+def unknown_videos(items: list[dict[str, Any]], report: dict[str, Any]) -> list[str]:
+    """Videos upstream that no item of ours has, neither as its own nor as a second one."""
+    known = {item["video_no"] for item in items} | {no for item in items for no in item["duplicate_upstream"] or ()}
+    return [video["video_no"] for video in report["videos"] if video["video_no"] not in known]
+
+
 def differs(items: list[dict[str, Any]], report: dict[str, Any]) -> list[str]:
     """Sentences about items whose final status is not the sandbox's truth; empty when all agree."""
     by_number = {video["video_no"]: video for video in report["videos"]}
@@ -209,6 +215,8 @@ def differs(items: list[dict[str, Any]], report: dict[str, Any]) -> list[str]:
     for item in items:
         video = by_number.get(item["video_no"])
         said = {"PARSE": "PARSE", "FAILED": "FAIL", "UNPARSE": "UNPARSE"}[video["status"]] if video else None
+        if video and video.get("stuck"):
+            said = "FAIL"  # it stays UNPARSE for good, which ends at our own deadline
         agrees = said == item["status"] if video else item["status"] in ("FAIL", "SKIPPED", "CANCELLED")
         if not agrees:
             wrong.append(

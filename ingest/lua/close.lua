@@ -15,8 +15,8 @@ local closed, strikes, margin = tonumber(state[1] or '0'), tonumber(state[2] or 
 if closed > now then
   return {string.format('%.0f', closed - now), string.format('%.0f', margin)}
 end
--- A refusal long after the last one is a new story.
-if now - closed > 10 * longest then strikes = 0 end
+-- A lane that was open for twice as long as it had been closed was not refused "again": its story begins anew.
+if now - closed > 2 * math.min(longest, first * 2 ^ math.max(0, strikes - 1)) then strikes = 0 end
 local wait = math.min(longest, first * 2 ^ strikes)
 margin = math.min(interval, margin + interval * 0.05)
 redis.call('HSET', KEYS[1],

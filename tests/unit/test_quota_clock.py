@@ -143,6 +143,19 @@ def test_too_fast_closes_twice_as_long_each_time_and_no_longer_than_its_limit(qu
     assert waits == [2, 4, 8, 16, 32, 60, 60]
 
 
+def test_too_fast_after_a_good_while_closes_as_shortly_as_at_first(quota: Quota, clock: Clock) -> None:
+    def close() -> int:
+        wait, _margin = quota.run("close", ["bucket"], [str(INTERVAL), "2000000", "60000000"])
+        clock.on(int(wait) + 1)
+        return int(wait) // 1_000_000
+
+    assert [close(), close()] == [2, 4]
+    clock.on(8_000_000)  # open for twice as long as it was closed
+    assert [close(), close()] == [2, 4]
+    clock.on(7_000_000)
+    assert close() == 8
+
+
 def test_a_clock_that_steps_back_does_not_keep_a_lane_closed(quota: Quota, clock: Clock) -> None:
     opened(quota, clock)
     clock.on(-3_600_000_000)
