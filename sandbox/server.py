@@ -5,8 +5,10 @@ Werkzeug's own handler closes every connection and stamps nothing, so the part t
 
 import io
 import socket
+import struct
 import sys
 from collections.abc import Callable
+from enum import Enum
 from typing import IO, Any
 
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
@@ -18,10 +20,19 @@ ARRIVED = "sandbox.arrived"
 #: environ key of the same moment on `time.time()`.
 ARRIVED_WALL = "sandbox.arrived_wall"
 
+#: environ key by which a call says that there will be no answer; its value is a HangUp.
+HANG_UP = "sandbox.hang_up"
+
 BACKLOG = 512
 #: Seconds of silence after which a connection is closed.
 SILENCE = 120.0
 CHUNK = 256 * 1024
+_LINGER = struct.Struct("ii")  # whether, seconds
+
+
+class HangUp(Enum):
+    CLOSE = "close"  # the body is read, the connection ends in good order
+    RESET = "reset"  # at once, whatever is still on its way
 
 
 class BrokenBody(ConnectionError):
@@ -101,7 +112,10 @@ class Handler(WSGIRequestHandler):
         finally:
             if hasattr(result, "close"):
                 result.close()
-        self._answer(*answer[0], content, body)
+        if HANG_UP in environ:
+            self._hang_up(environ[HANG_UP], body)
+        else:
+            self._answer(*answer[0], content, body)
 
     def _environ(self) -> tuple[dict[str, Any], Body]:
         environ = self.make_environ()
@@ -116,6 +130,15 @@ class Handler(WSGIRequestHandler):
         if chunked:
             self.close_connection = True  # where a chunked body ends is not known for sure
         return environ, body
+
+    def _hang_up(self, how: HangUp, body: Body) -> None:
+        self.close_connection = True
+        if how is HangUp.RESET:
+            # To linger for no seconds: closing throws away what is under way and tells the caller so.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER.pack(1, 0))
+            return
+        while not body.broken and body.read(CHUNK):  # unread bytes would turn the end into a reset
+            pass
 
     def _answer(self, status: str, headers: list[tuple[str, str]], content: bytes, body: Body) -> None:
         if body.broken:
@@ -147,6 +170,14 @@ class Server(ThreadedWSGIServer):
     def __init__(self, app: Callable[..., Any], listening: socket.socket) -> None:
         host, port = listening.getsockname()[:2]
         super().__init__(host, port, app, Handler, fd=listening.fileno())
+
+    def shutdown_request(self, request: Any) -> None:
+        """A connection that is to be reset must not be ended in good order first."""
+        lingers, _ = _LINGER.unpack(request.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER.size))
+        if lingers:
+            self.close_request(request)
+        else:
+            super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         error = sys.exc_info()[1]
