@@ -7,6 +7,7 @@ from flask import Response, jsonify
 OK = "0000"
 PARAMETER = "0001"
 KEY = "0401"
+CREDIT = "0402"
 LIMIT = "0429"
 
 
@@ -23,9 +24,7 @@ def ok(data: Any) -> Response:
 
 
 def refused(refusal: Refusal) -> Response:
+    """One for the limit has the seed's short form without the flags (contract E.4 56, 57)."""
+    if refusal.code == LIMIT:
+        return jsonify({"code": LIMIT, "msg": str(refusal)})
     return jsonify({"code": refusal.code, "msg": str(refusal), "data": None, "success": False, "failed": True})
-
-
-def over_the_limit() -> Response:
-    """The seed's short form without the flags (contract E.4 56, 57)."""
-    return jsonify({"code": LIMIT, "msg": "Request has exceeded the limit."})

@@ -1,6 +1,7 @@
 """The vendor's calls as Flask routes (contract B), and the controls under `/_sandbox/`.
 
-A call walks one way: key, limit, parameters, act, answer. `_Calls.add` is that way.
+A call walks one way: admission (key, credit, limit), parameters, act, answer. `_Calls.add` is that way, and
+faults meet a call on it.
 """
 
 import time
@@ -9,10 +10,12 @@ from typing import Any
 
 from flask import Flask, Response, request
 
-from sandbox import answers, forms, library, shapes
+from sandbox import accidents, answers, forms, library, shapes
+from sandbox.admission import Ticket
 from sandbox.answers import Refusal
+from sandbox.faults import check_faults
 from sandbox.posts import recognise
-from sandbox.server import ARRIVED, CHUNK, BrokenBody
+from sandbox.server import ARRIVED, CHUNK, HANG_UP, BrokenBody
 from sandbox.vendor import Vendor
 
 #: Both spellings of the prefix are in the seed (contract E.2 26).
@@ -152,22 +155,38 @@ class _Calls:
 
         def view() -> Response:
             arrived = request.environ.get(ARRIVED) or time.monotonic()
-            key = _key()
-            if not self._vendor.knows(key):
-                self._vendor.journal.bad_key()
-                return _unread(answers.refused(Refusal("key not valid", answers.KEY)))
-            if not self._vendor.admit(lane, key, arrived):
-                return _unread(answers.over_the_limit())
             try:
-                data = act()
+                ticket = self._vendor.admission.admit(lane, _key(), arrived)
+                if ticket.fault is not None and ticket.fault in accidents.BEFORE:
+                    return self._spoil(ticket, ticket.fault)
+                answer = self._accept(ticket, act)
             except Refusal as refusal:
                 return _unread(answers.refused(refusal))
             if slow:
                 time.sleep(self._vendor.draw(self._vendor.options.answer))
-            return answers.ok(data)
+            if ticket.fault is None:
+                return answer
+            self._vendor.faults.count(ticket.fault)
+            return accidents.after(ticket.fault, answer, self._vendor.options.slow)
 
         for prefix in PREFIXES:
             self._app.add_url_rule(prefix + name, f"{prefix}{name}", view, methods=[method])
+
+    def _spoil(self, ticket: Ticket, fault: str) -> Response:
+        self._vendor.admission.refund(ticket)
+        self._vendor.faults.count(fault)
+        answer = accidents.before(fault)
+        return answer if HANG_UP in request.environ else _unread(answer)
+
+    def _accept(self, ticket: Ticket, act: Callable[[], Any]) -> Response:
+        accepted = False
+        try:
+            data = act()
+            accepted = True
+            return answers.ok(data)
+        finally:
+            if not accepted:  # refused for its parameters, or its body ended early
+                self._vendor.admission.refund(ticket)
 
 
 def _add_controls(app: Flask, vendor: Vendor) -> None:
@@ -183,6 +202,47 @@ def _add_controls(app: Flask, vendor: Vendor) -> None:
     def reset() -> dict[str, Any]:
         vendor.reset()
         return {"status": "reset"}
+
+    _add_fault_controls(app, vendor)
+    _add_account_controls(app, vendor)
+
+
+def _add_fault_controls(app: Flask, vendor: Vendor) -> None:
+    @app.get("/_sandbox/faults")
+    def faults() -> dict[str, float]:
+        return vendor.faults.in_force
+
+    @app.post("/_sandbox/faults")
+    def replace_faults() -> Any:
+        try:
+            vendor.faults.replace(check_faults(request.get_json(force=True, silent=True)))
+        except ValueError as error:
+            return {"error": str(error)}, 400
+        return vendor.faults.in_force
+
+
+def _add_account_controls(app: Flask, vendor: Vendor) -> None:
+    @app.post("/_sandbox/credit")
+    def credit() -> Any:
+        given = _control("calls")
+        if given is not None and (type(given) is not int or given < 0):  # JSON's true is no number of calls
+            return {"error": "Credit is {'calls': N}, a number from 0 or null for any number."}, 400
+        vendor.admission.top_up(given)
+        return {"calls": given}
+
+    @app.post("/_sandbox/key")
+    def key() -> Any:
+        given = _control("refused")
+        if not isinstance(given, bool):
+            return {"error": "The key's control is {'refused': true} or {'refused': false}."}, 400
+        vendor.admission.refuse_keys(given)
+        return {"refused": given}
+
+
+def _control(name: str) -> Any:
+    """The value of `name` in the body; a body without it is as wrong as a wrong value."""
+    body = request.get_json(force=True, silent=True)
+    return body[name] if isinstance(body, dict) and name in body else ""
 
 
 def _add_errors(app: Flask, vendor: Vendor) -> None:

@@ -1,18 +1,42 @@
-"""Callbacks: bodies as in contract C.2, sent once, with a time-out, never again (contract C.1, C.4)."""
+"""Callbacks: bodies as in contract C.2, sent once, with a time-out, never again (contract C.1, C.4).
+
+Unless a fault drops, doubles, delays or swaps them.
+"""
 
 import http.client
 import json
 import queue
 import threading
 from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+
+from sandbox.agenda import Agenda
+from sandbox.faults import LETTER, Faults, those_of
+from sandbox.options import Span
 
 #: Seconds a receiver has for its answer.
 TIMEOUT = 10.0
 #: Senders per receiver. Each receiver has its own, so a dead one holds up only its own callbacks.
 SENDERS = 4
 _REMEMBERED_FAILURES = 20
+#: Seconds between the two of a doubled callback.
+MOMENT = 0.1
+#: Seconds after which a callback is sent that waited for the next one in vain.
+PATIENCE = 5.0
+
+_FAULTS = those_of(LETTER)
+#: How the report calls the faults of callbacks.
+_REPORTED: Mapping[str, str] = {
+    "callback_drop": "dropped",
+    "callback_double": "doubled",
+    "callback_delay": "delayed",
+    "callback_swap": "swapped",
+    "callback_early": "early",
+    "callback_parse_at_start": "parse_at_start",
+}
 
 
 def k1(video_no: str, status: str) -> dict[str, Any]:
@@ -39,33 +63,60 @@ class Letter(NamedTuple):
     body: dict[str, Any]
 
 
+@dataclass(slots=True, eq=False)
+class _Entry:
+    age: int
+    letter: Letter
+    receiver: str  # host and port
+    sent: bool = False  # or about to be: it stands in a sender's queue
+    behind: "_Entry | None" = None  # waits until this one has been sent
+
+
 class Outbox:
     """Sends letters from a few threads per receiver and counts what became of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, faults: Faults, agenda: Agenda, delay: Span) -> None:
+        self._faults = faults
+        self._agenda = agenda
+        self._delay = delay
         self._lock = threading.Lock()
-        self._queues: dict[str, queue.SimpleQueue[tuple[int, Letter]]] = {}
+        self._queues: dict[str, queue.SimpleQueue[_Entry]] = {}
+        self._held: dict[str, _Entry] = {}  # receiver -> what waits for its next letter
         self._age = 0  # letters posted before the last `forget` are dropped
         self._start_counts()
 
     def post(self, letter: Letter) -> None:
         """Never blocks. A URL without a scheme is taken as plain http (contract C.1)."""
-        url = letter.url if "://" in letter.url else f"http://{letter.url}"
-        receiver = url.split("://", 1)[1].split("/", 1)[0]
-        with self._lock:
-            self._waiting += 1
-            if receiver not in self._queues:
-                self._queues[receiver] = queue.SimpleQueue()
-                for _ in range(SENDERS):
-                    threading.Thread(target=self._run, args=(self._queues[receiver],), daemon=True).start()
-            self._queues[receiver].put((self._age, letter._replace(url=url)))
+        fault = self._faults.draw(_FAULTS)
+        if fault == "callback_drop":
+            self._faults.count(fault)
+            return
+        entry = self._entry(letter)
+        if fault == "callback_swap" and not self._hold(entry):
+            fault = None
+        if fault is not None:
+            self._faults.count(fault)
+        if fault == "callback_double":
+            twin = self._entry(letter)
+            self._agenda.after(MOMENT, lambda: self._send(twin))
+        if fault == "callback_delay":
+            late = self._faults.seconds(fault, *self._delay)
+            self._agenda.after(late, lambda: self._send(entry))
+        elif fault != "callback_swap":
+            self._send(entry)
+
+    def send_now(self, letter: Letter) -> None:
+        """Returns when the receiver has answered, or when it will not."""
+        self._deliver(self._entry(letter))
 
     def forget(self) -> None:
         with self._lock:
             self._age += 1
+            self._held.clear()
             self._start_counts()
 
     def report(self) -> dict[str, Any]:
+        happened = self._faults.happened()
         with self._lock:
             return {
                 "sent": sum(self._kinds.values()),
@@ -74,6 +125,7 @@ class Outbox:
                 "failed": self._failed,
                 "waiting": self._waiting,
                 "failures": list(self._failures),
+                **{word: happened[name] for name, word in _REPORTED.items()},
             }
 
     def _start_counts(self) -> None:
@@ -81,23 +133,59 @@ class Outbox:
         self._answered = self._failed = self._waiting = 0
         self._failures: deque[dict[str, str]] = deque(maxlen=_REMEMBERED_FAILURES)
 
-    def _run(self, letters: "queue.SimpleQueue[tuple[int, Letter]]") -> None:
+    def _entry(self, letter: Letter) -> _Entry:
+        url = letter.url if "://" in letter.url else f"http://{letter.url}"
+        receiver = url.split("://", 1)[1].split("/", 1)[0]
+        with self._lock:
+            self._waiting += 1
+            return _Entry(self._age, letter._replace(url=url), receiver)
+
+    def _hold(self, entry: _Entry) -> bool:
+        """Keeps `entry` back, unless one is held for its receiver already: that one waits for this."""
+        with self._lock:
+            if entry.receiver in self._held:
+                return False
+            self._held[entry.receiver] = entry
+        self._agenda.after(PATIENCE, lambda: self._send(entry))
+        return True
+
+    def _send(self, entry: _Entry) -> None:
+        with self._lock:
+            if entry.sent or entry.age != self._age:
+                return
+            entry.sent = True
+            held = self._held.pop(entry.receiver, None)
+            entry.behind = held if held is not entry else None
+            self._queue(entry.receiver).put(entry)
+
+    def _queue(self, receiver: str) -> "queue.SimpleQueue[_Entry]":
+        if receiver not in self._queues:
+            self._queues[receiver] = queue.SimpleQueue()
+            for _ in range(SENDERS):
+                threading.Thread(target=self._run, args=(self._queues[receiver],), daemon=True).start()
+        return self._queues[receiver]
+
+    def _run(self, entries: "queue.SimpleQueue[_Entry]") -> None:
         while True:
-            age, letter = letters.get()
-            if age != self._age:
-                continue
-            with self._lock:
-                self._kinds[letter.kind] += 1
-            failure = deliver(letter)
-            with self._lock:
-                if age != self._age:
-                    continue
-                self._waiting -= 1
-                if failure is None:
-                    self._answered += 1
-                else:
-                    self._failed += 1
-                    self._failures.append({"kind": letter.kind, "reason": failure})
+            entry = entries.get()
+            if entry.age == self._age:
+                self._deliver(entry)
+
+    def _deliver(self, entry: _Entry) -> None:
+        with self._lock:
+            self._kinds[entry.letter.kind] += 1
+        failure = deliver(entry.letter)
+        with self._lock:
+            if entry.age != self._age:
+                return
+            self._waiting -= 1
+            if failure is None:
+                self._answered += 1
+            else:
+                self._failed += 1
+                self._failures.append({"kind": entry.letter.kind, "reason": failure})
+        if entry.behind is not None:
+            self._send(entry.behind)
 
 
 def deliver(letter: Letter) -> str | None:

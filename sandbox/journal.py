@@ -25,6 +25,8 @@ class Journal:
             self._batches: dict[str, list[int]] = {"scrape": []}
             self._broken_bodies = 0
             self._bad_keys = 0
+            self._out_of_credit = 0
+            self._spells = 0
 
     def call(self, lane: str, key: str, at: float, gap: float | None) -> None:
         """One call; `gap` as given by `Gate.judge`."""
@@ -34,6 +36,12 @@ class Journal:
                 self._violations.append(
                     {"lane": lane, "key": key[-4:], "at": self._since_start(at), "gap": round(gap, 6)}
                 )
+
+    def spelled(self, lane: str, key: str, at: float) -> None:
+        """A call that a spell refused: it came, but it broke no limit."""
+        with self._lock:
+            self._calls.setdefault(lane, []).append((at, key, False))
+            self._spells += 1
 
     def batch(self, lane: str, size: int) -> None:
         with self._lock:
@@ -47,6 +55,10 @@ class Journal:
         with self._lock:
             self._bad_keys += 1
 
+    def out_of_credit(self) -> None:
+        with self._lock:
+            self._out_of_credit += 1
+
     def report(self) -> dict[str, Any]:
         with self._lock:
             return {
@@ -55,6 +67,8 @@ class Journal:
                 "calls": {lane: self._lane(lane) for lane in self._calls},
                 "broken_bodies": self._broken_bodies,
                 "bad_keys": self._bad_keys,
+                "out_of_credit": self._out_of_credit,
+                "spells": self._spells,
             }
 
     def _lane(self, lane: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sandbox.posts import Post
+from sandbox.posts import Post, recognise
 from sandbox.probe import Verdict
 
 DEFAULT_NAMESPACE = "default"
@@ -37,6 +37,7 @@ class Video:
     extras: dict[str, Any] = field(default_factory=dict)  # tags, camera_model, ... as sent
     status: str = UNPARSE
     deleted: bool = False
+    stuck: bool = False  # its parsing never ends
     listed_from: float = 0.0  # monotonic; absent from list and metadata before
     awaited_by: list["Task"] = field(default_factory=list)  # tasks to be told when it is indexed
 
@@ -63,6 +64,7 @@ class Task:
     callback: str | None = None
     status: str = RUNNING
     video_nos: list[str] = field(default_factory=list)
+    withheld: list[str] = field(default_factory=list)  # urls whose posts it keeps back, though they exist
 
 
 class Library:
@@ -129,6 +131,17 @@ class Library:
                     video.deleted = True
                     if video.post is not None:
                         self._posts.pop((video.library, video.unique_id, video.post), None)
+
+    def withheld(self) -> list[str]:
+        """URLs of posts that a task kept back and that no task has brought; one for each post."""
+        with self.lock:
+            brought = {(video.library, video.unique_id, video.post) for video in self.videos.values()}
+            missing = {
+                (task.library, task.unique_id, recognise(url)): url
+                for task in self.tasks.values()
+                for url in task.withheld
+            }
+        return [url for post, url in missing.items() if post not in brought]
 
     def duplicates(self) -> list[dict[str, Any]]:
         """Bytes or links that one namespace accepted more than once; repeated posts are none."""

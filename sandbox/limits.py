@@ -99,6 +99,13 @@ class Gate:
             insort(accepted, at)
             return None
 
+    def withdraw(self, lane: str, key: str, at: float) -> None:
+        """The accepted call that arrived `at` was refused for another reason and occupies nothing."""
+        with self._lock:
+            accepted = self._accepted.get((key, lane), [])
+            if at in accepted:
+                accepted.remove(at)
+
     def forget(self) -> None:
         with self._lock:
             self._accepted.clear()

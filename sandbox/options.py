@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, NoReturn
 
+from sandbox.faults import explain, parse_faults
 from sandbox.limits import Limit, parse_limits
 
 #: Codecs the vendor takes (contract A.8); h265 is FFmpeg's hevc.
 CODECS = ("h264", "hevc", "vp9")
 NAME_SHAPES = ("stem", "mangled", "hex")
+MIXED = "mixed"  # each name has one of the shapes
 
 
 class Span(NamedTuple):
@@ -22,6 +24,9 @@ class Span(NamedTuple):
 
 
 ANSWER, PARSE, SCRAPE = Span(0.05, 0.2), Span(1.0, 3.0), Span(1.0, 3.0)
+LIST_LAG, SPELL, CALLBACK_DELAY = Span(0.0, 0.0), Span(1.0, 3.0), Span(1.0, 5.0)
+#: Longer than a client waits for an answer.
+SLOW = 150.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +38,7 @@ class Options:
     answer: Span = ANSWER
     parse: Span = PARSE
     scrape: Span = SCRAPE
-    list_lag: float = 0.0
+    list_lag: Span = LIST_LAG
     late_size: bool = True
     name_shape: str = "stem"
     honour_video_nos: bool = True
@@ -42,6 +47,11 @@ class Options:
     k3: bool = True
     k2_message: bool = False
     codecs: tuple[str, ...] = CODECS
+    faults: dict[str, float] = field(default_factory=dict)
+    slow: float = SLOW
+    spell: Span = SPELL
+    callback_delay: Span = CALLBACK_DELAY
+    credit: int | None = None  # calls that may take something in; None: any number
     seed: int | None = None
 
 
@@ -64,6 +74,11 @@ def parse_options(arguments: Sequence[str]) -> Options:
         k3=not given.no_k3,
         k2_message=given.k2_message,
         codecs=given.codecs,
+        faults=given.faults,
+        slow=given.slow,
+        spell=given.spell,
+        callback_delay=given.callback_delay,
+        credit=given.credit,
         seed=given.seed,
     )
 
@@ -79,7 +94,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="sandbox",
         description="A strict local stand-in of Memories.ai: its limits, its silences, its callbacks.",
         epilog="Times are seconds: 2 or 0.5-2 (drawn anew each time). "
-        "Controls without a key: GET /_sandbox/report, POST /_sandbox/reset, GET /_sandbox/health.",
+        "Controls without a key: GET /_sandbox/report, POST /_sandbox/reset, GET /_sandbox/health, "
+        "GET /_sandbox/faults, POST /_sandbox/faults {NAME: PROBABILITY, ...} (replaces the set), "
+        'POST /_sandbox/credit {"calls": N or null}, POST /_sandbox/key {"refused": true or false}.',
         allow_abbrev=False,
     )
     add = parser.add_argument
@@ -96,14 +113,15 @@ def _parser() -> argparse.ArgumentParser:
     add("--answer", type=_span, default=ANSWER, metavar="A-B", help="until an upload is answered")
     add("--parse", type=_span, default=PARSE, metavar="A-B", help="until a video is parsed (default 1-3)")
     add("--scrape", type=_span, default=SCRAPE, metavar="A-B", help="until posts are there (default 1-3)")
-    add("--list-lag", type=_seconds, default=0.0, metavar="SECONDS", help="until a new video is listed")
+    add("--list-lag", type=_span, default=LIST_LAG, metavar="A-B", help="until a new video is listed (default 0)")
     add(
         "--late-size",
         action=argparse.BooleanOptionalAction,
         default=True,
         help="sizes and durations only show when parsing is over (default)",
     )
-    add("--name-shape", choices=NAME_SHAPES, default="stem", help="how video names come back (default stem)")
+    shapes = (*NAME_SHAPES, MIXED)
+    add("--name-shape", choices=shapes, default="stem", help="how video names come back (default stem)")
     add(
         "--video-nos",
         choices=("honour", "ignore"),
@@ -115,13 +133,41 @@ def _parser() -> argparse.ArgumentParser:
     add("--no-k3", action="store_true", help="no callback for each scraped video that is indexed")
     add("--k2-message", action="store_true", help="a task's callback carries a message")
     add("--codecs", type=_codecs, default=CODECS, metavar="LIST", help=f"default {','.join(CODECS)}")
-    add("--seed", type=int, metavar="N", help="makes the random times repeatable")
+    add("--credit", type=_calls, metavar="N", help="uploads and scrapes until credit is used up (default: no end)")
+    add("--seed", type=int, metavar="N", help="makes the random times and faults repeatable")
+    _add_faults(parser)
     return parser
+
+
+def _add_faults(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--faults",
+        type=_faults,
+        default={},
+        metavar="NAME=PROBABILITY,...",
+        help="what goes wrong, and how often, e.g. drop_answer=0.1,callback_drop=0.5; 'help' tells the names",
+    )
+    add("--slow", type=_seconds, default=SLOW, metavar="SECONDS", help="until a slow answer (default 150)")
+    add("--spell", type=_span, default=SPELL, metavar="A-B", help="how long a spell of 0429 lasts (default 1-3)")
+    add(
+        "--callback-delay",
+        type=_span,
+        default=CALLBACK_DELAY,
+        metavar="A-B",
+        help="how late a delayed callback is (default 1-5)",
+    )
 
 
 def _port(text: str) -> int:
     if not text.isdigit() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"'{text}' is no port; write a number from 0 to 65535")
+    return int(text)
+
+
+def _calls(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of calls; write for example 100")
     return int(text)
 
 
@@ -145,6 +191,16 @@ def _span(text: str) -> Span:
 def _limits(text: str) -> dict[str, Limit | None]:
     try:
         return parse_limits(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _faults(text: str) -> dict[str, float]:
+    if text == "help":
+        print(explain())
+        raise SystemExit(0)
+    try:
+        return parse_faults(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

@@ -9,17 +9,19 @@ import re
 import secrets
 import time
 from collections import Counter
+from collections.abc import Iterable
 from random import Random
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from sandbox import callbacks, ids, library
+from sandbox.admission import Admission
 from sandbox.agenda import Agenda
 from sandbox.callbacks import Letter, Outbox
+from sandbox.faults import Faults
 from sandbox.journal import Journal
 from sandbox.library import Library, Task, Video
-from sandbox.limits import Gate
-from sandbox.options import Options, Span
+from sandbox.options import MIXED, NAME_SHAPES, Options, Span
 from sandbox.posts import Post, recognise
 from sandbox.probe import Verdict, probe
 from sandbox.spool import Spool
@@ -37,32 +39,28 @@ class Vendor:
         self.options = options
         self.library = Library()
         self.journal = Journal()
-        self.gate = Gate(options.limits)
+        self.faults = Faults(options.faults, options.seed)
+        self.admission = Admission(options, self.journal, self.faults)
         self.agenda = Agenda()
-        self.outbox = Outbox()
+        self.outbox = Outbox(self.faults, self.agenda, options.callback_delay)
         self._mint = ids.Mint()
         self._random = Random(options.seed)
+        self._fates: dict[Post, bool] = {}  # whether a post is gone, decided when it is first scraped
 
     def reset(self) -> None:
-        """As freshly started, except that ids keep increasing."""
+        """As freshly started, except that ids keep increasing and the set of faults stays."""
         self.agenda.clear()
         self.outbox.forget()
-        self.library.forget()
-        self.gate.forget()
+        with self.library.lock:
+            self.library.forget()
+            self._fates.clear()
+        self.admission.forget()
         self.journal.forget()
+        self.faults.forget()
 
     def draw(self, span: Span) -> float:
         """Seconds between the ends of `span`; `--seed` makes the row of draws repeatable."""
         return self._random.uniform(span.low, span.high)
-
-    def knows(self, key: str) -> bool:
-        return bool(key) and (not self.options.keys or key in self.options.keys)
-
-    def admit(self, lane: str, key: str, at: float) -> bool:
-        """Whether the call that arrived `at` is within its lane's limit."""
-        gap = self.gate.judge(lane, key, at)
-        self.journal.call(lane, key, at, gap)
-        return gap is None
 
     def take_file(
         self, spool: Spool, file_name: str, unique_id: str, callback: str | None, extras: dict[str, Any]
@@ -96,6 +94,8 @@ class Vendor:
         """A scraper task; `urls` are recognised posts of one platform (contract B.2 U3, U4)."""
         task = Task(ids.new_task_id(), time.time_ns() // 1_000_000, unique_id, where, urls, callback)
         with self.library.lock:
+            self._decide_fates(urls)
+            task.withheld = self._withhold(urls)
             self.library.tasks[task.task_id] = task
         self.journal.batch("scrape", len(urls))
         self.agenda.after(self.draw(self.options.scrape), lambda: self._downloaded(task))
@@ -104,11 +104,13 @@ class Vendor:
     def gone(self) -> list[str]:
         """Post URLs that were accepted and will never appear."""
         with self.library.lock:
-            return [url for task in self.library.tasks.values() for url in task.urls if GONE.search(url)]
+            return [url for task in self.library.tasks.values() for url in task.urls if self._is_gone(url)]
 
     def report(self, brief: bool) -> dict[str, Any]:
         report = {**self.journal.report(), "callbacks": self.outbox.report(), "gone": self.gone()}
+        report["withheld"] = self.library.withheld()
         report["duplicates"] = self.library.duplicates()
+        report["faults"] = self.faults.happened()
         with self.library.lock:
             videos, tasks = list(self.library.videos.values()), list(self.library.tasks.values())
             report["counts"] = dict(Counter(video.status for video in videos if not video.deleted))
@@ -123,27 +125,39 @@ class Vendor:
     def _take(self, stem: str, **given: Any) -> Video:
         """What U1 and U2 share: an id, an entry, and an appointment for the end of parsing."""
         video = self._add(stem, library.PRIVATE, **given)
-        if self.options.early_k1:
-            self._tell(video.callback, "K1", callbacks.k1(video.video_no, library.UNPARSE))
-        if self.options.k1_parse_at_start:
-            self._tell(video.callback, "K1", callbacks.k1(video.video_no, library.PARSE))
+        if video.callback:
+            self._announce(video, video.callback)
         self._parse_later(video)
         return video
 
+    def _announce(self, video: Video, callback: str) -> None:
+        """Callbacks that come before parsing is over: by option, or by fault."""
+        if self.faults.befalls("callback_early"):
+            self.outbox.send_now(Letter("K1", callback, callbacks.k1(video.video_no, library.UNPARSE)))
+        elif self.options.early_k1:
+            self._tell(callback, "K1", callbacks.k1(video.video_no, library.UNPARSE))
+        if self.options.k1_parse_at_start or self.faults.befalls("callback_parse_at_start"):
+            self._tell(callback, "K1", callbacks.k1(video.video_no, library.PARSE))
+
     def _add(self, stem: str, where: str, **given: Any) -> Video:
-        video_no, created_ms = self._mint.video(ids.PRIVATE if where == library.PRIVATE else ids.PUBLIC)
-        video = Video(
-            video_no=video_no,
-            created_ms=created_ms,
-            library=where,
-            name=self._shape(stem, is_link="url" in given),
-            listed_from=time.monotonic() + self.options.list_lag,
-            **given,
-        )
-        self.library.add(video)
+        shape, lag = self._shape(stem, is_link="url" in given), self.draw(self.options.list_lag)
+        with self.library.lock:  # the library is in the order of the ids
+            video_no, created_ms = self._mint.video(ids.PRIVATE if where == library.PRIVATE else ids.PUBLIC)
+            video = Video(
+                video_no=video_no,
+                created_ms=created_ms,
+                library=where,
+                name=shape,
+                listed_from=time.monotonic() + lag,
+                **given,
+            )
+            self.library.add(video)
         return video
 
     def _parse_later(self, video: Video) -> None:
+        if self.faults.befalls("stuck"):
+            video.stuck = True
+            return
         self.agenda.after(self.draw(self.options.parse), lambda: self._parsed(video))
 
     def _parsed(self, video: Video) -> None:
@@ -167,9 +181,10 @@ class Vendor:
         with self.library.lock:
             if task.task_id not in self.library.tasks:
                 return
+            withheld = _posts(task.withheld)
             for url in task.urls:
                 post = recognise(url)
-                if post is None or GONE.search(url):
+                if post is None or post in withheld or self._is_gone(url):
                     continue
                 video = self.library.of_post(task.library, task.unique_id, post)
                 if video is None:
@@ -189,6 +204,20 @@ class Vendor:
             self._indexed(video, task)
         for video in new:
             self._parse_later(video)
+
+    def _decide_fates(self, urls: list[str]) -> None:
+        for post in _posts(urls):
+            if post not in self._fates:
+                self._fates[post] = self.faults.befalls("post_gone")
+
+    def _withhold(self, urls: list[str]) -> list[str]:
+        """Every second post of a task that does half its work; one post has no half."""
+        coming = list(_posts(url for url in urls if not self._is_gone(url)).values())
+        return coming[1::2] if len(coming) > 1 and self.faults.befalls("half_task") else []
+
+    def _is_gone(self, url: str) -> bool:
+        post = recognise(url)
+        return bool(GONE.search(url)) or (post is not None and self._fates.get(post, False))
 
     def _add_post(self, task: Task, url: str, post: Post) -> Video:
         cause = "the post could not be processed" if BAD.search(url) else None
@@ -213,12 +242,20 @@ class Vendor:
 
     def _shape(self, stem: str, is_link: bool) -> str:
         """How names come back (contract E.3 44; B.3 L1 tells of mangled ones)."""
-        if self.options.name_shape == "hex":
+        shape = self.options.name_shape
+        if shape == MIXED:
+            shape = self._random.choice(NAME_SHAPES)
+        if shape == "hex":
             return secrets.token_hex(16)
-        if self.options.name_shape == "mangled":
+        if shape == "mangled":
             encoded = quote(unquote(stem) if is_link else stem, safe="")
             return f"{secrets.token_hex(4)}_{encoded}_{time.time_ns() // 1_000_000}"
         return stem
+
+
+def _posts(urls: Iterable[str]) -> dict[Post, str]:
+    """Each post once, with one of its URLs."""
+    return {post: url for url in urls if (post := recognise(url)) is not None}
 
 
 def _stem(name: str) -> str:
@@ -253,6 +290,7 @@ def _report_video(video: Video) -> dict[str, Any]:
         "task_id": video.task_id,
         "extras": video.extras,
         "deleted": video.deleted,
+        "stuck": video.stuck,
     }
 
 
