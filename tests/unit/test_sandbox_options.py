@@ -2,6 +2,8 @@
 
 import pytest
 
+from sandbox.accidents import AFTER, BEFORE
+from sandbox.faults import CALL, FAULTS, TAKING_CALL, Faults, those_of
 from sandbox.limits import Limit
 from sandbox.options import Options, Span, parse_options
 from sandbox.vendor import Vendor
@@ -20,6 +22,14 @@ def test_options_are_read():
     assert options.codecs == ("h264", "hevc")
 
 
+def test_faults_and_what_belongs_to_them_are_read():
+    times = ["--slow", "2", "--spell", "0.5-1", "--callback-delay", "3", "--list-lag", "0-2"]
+    options = parse_options(["--faults", "drop_answer=0.25, stuck=1", "--credit", "7", "--name-shape", "mixed", *times])
+    assert options.faults == {"drop_answer": 0.25, "stuck": 1}
+    assert (options.slow, options.spell, options.callback_delay) == (2, Span(0.5, 1), Span(3, 3))
+    assert (options.list_lag, options.credit, options.name_shape) == (Span(0, 2), 7, "mixed")
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -33,6 +43,17 @@ def test_options_are_read():
         "--name-shape round",
         "--codecs ,",
         "--no-such-option",
+        "--faults drop_anser=1",
+        "--faults drop_answer=1.5",
+        "--faults drop_answer=-1",
+        "--faults drop_answer=nan",
+        "--faults drop_answer=often",
+        "--faults drop_answer",
+        "--slow long",
+        "--spell 3-1",
+        "--callback-delay x",
+        "--credit -1",
+        "--credit 1.5",
     ],
 )
 def test_a_wrong_option_ends_with_code_2_and_one_sentence(wrong, capsys):
@@ -43,6 +64,38 @@ def test_a_wrong_option_ends_with_code_2_and_one_sentence(wrong, capsys):
     assert said.out == ""
     assert said.err.startswith("sandbox: ")
     assert said.err.count("\n") == 1 and said.err.endswith(".\n")
+
+
+def test_a_wrong_fault_is_told_which_names_there_are(capsys):
+    with pytest.raises(SystemExit):
+        parse_options(["--faults", "drop_anser=1"])
+    said = capsys.readouterr().err
+    assert "'drop_anser=1' is no fault" in said
+    assert all(name in said for name in FAULTS)
+
+
+def test_the_faults_can_be_asked_for(capsys):
+    with pytest.raises(SystemExit) as ended:
+        parse_options(["--faults", "help"])
+    assert ended.value.code == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(FAULTS)
+
+
+def test_every_fault_of_a_call_is_seen_by_its_caller():
+    assert {*BEFORE, *AFTER, "slow", "spell"} == set(those_of(CALL, TAKING_CALL))
+
+
+def test_a_fault_decides_alike_whatever_the_others_do():
+    def decided(seed: int | None, **others: float) -> list[bool]:
+        faults = Faults({"network": 0.5, **others}, seed)
+        return [faults.draw(("http_500", "network", "slow")) == "network" for _ in range(50)]
+
+    alone = decided(3)
+    assert alone == decided(3) == decided(3, slow=0.5)
+    assert alone != decided(4)
+    assert decided(None) != decided(None)
+    http_500_comes_first = decided(3, http_500=0.5)
+    assert all(before or not after for before, after in zip(alone, http_500_comes_first, strict=True))
 
 
 def test_a_seed_makes_the_times_repeatable():
