@@ -4,6 +4,7 @@ Each request but ``/healthz`` carries the token of this state folder: ``Authoriz
 """
 
 import hmac
+import signal
 from http import HTTPStatus
 from typing import Any
 
@@ -103,6 +104,7 @@ def from_environment() -> Flask:
     """What the server loads in its worker process."""
     from ingest.processes import die_with_parent
 
-    die_with_parent()
+    # SIGKILL: the server takes up SIGTERM late in its start, and one that is answered nothing has nothing to finish.
+    die_with_parent(signal.SIGKILL)
     settings = load()
     return create_app(settings, open_database(settings.database), kept_token(settings.home))

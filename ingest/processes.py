@@ -15,12 +15,21 @@ from ingest.home import make_private
 
 _PR_SET_PDEATHSIG = 1
 _READY_FILE = "INGEST_READY_FILE"
+_CHILD_OF = "INGEST_CHILD_OF"
 
 
-def die_with_parent() -> None:
-    """Linux: get SIGTERM when the parent dies, however it dies, so that a killed supervisor leaves no orphans."""
+def die_with_parent(how: signal.Signals = signal.SIGTERM) -> None:
+    """Linux: get a signal when the parent dies, however it dies, so that a killed supervisor leaves no orphans."""
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, how)
+    # One that died before we could say so sends no signal any more.
+    if (parent := os.environ.get(_CHILD_OF)) is not None and os.getppid() != int(parent):
+        os.kill(os.getpid(), how)
+
+
+def as_parent() -> dict[str, str]:
+    """The variable by which our children know whom they die with, even when that has happened before they begin."""
+    return {_CHILD_OF: str(os.getpid())}
 
 
 def tell_ready() -> None:

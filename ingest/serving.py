@@ -1,5 +1,6 @@
 """How a Flask door is served: granian, one process, many threads."""
 
+import os
 import sys
 
 from granian.constants import Interfaces
@@ -7,7 +8,7 @@ from granian.log import LogLevels
 from granian.server import Server
 from setproctitle import setproctitle
 
-from ingest.processes import port_problem
+from ingest.processes import as_parent, port_problem
 
 _THREADS = 32
 
@@ -19,6 +20,7 @@ def serve(target: str, name: str, host: str, port: int, variable: str) -> int:
         return 2
     print(f"{name} on http://{host}:{port}", file=sys.stderr)
     setproctitle(name)
+    os.environ.update(as_parent())
     Server(
         target,
         factory=True,

@@ -5,6 +5,7 @@ can look at it. Never 200 before the commit.
 """
 
 import logging
+import signal
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
@@ -76,6 +77,7 @@ def from_environment() -> Flask:
     """What the server loads in its worker process."""
     from ingest.processes import die_with_parent
 
-    die_with_parent()
+    # SIGKILL: the server takes up SIGTERM late in its start, and one that is answered nothing has nothing to finish.
+    die_with_parent(signal.SIGKILL)
     settings = read(ReceiverSettings)
     return create_app(open_database(settings.database), settings.signing_secret)

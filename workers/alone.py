@@ -1,7 +1,6 @@
 """``python -m workers alone``: one submission, sent by a process that has nothing else to lose. Its parent is ``workers.isolation``."""
 
 import logging
-import os
 import signal
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -32,8 +31,6 @@ def main(settings: Settings, lane: Lane, submission_id: int) -> int:
 
 def _run(settings: Settings, lane: Lane, submission_id: int) -> int:
     die_with_parent()
-    if os.getppid() != int(os.environ["INGEST_ALONE_OF"]):  # it died before we could say that we die with it
-        return NOT_STARTED
     try:
         context = Context(settings, nudge.make_celery(settings))
         with context.database.write() as session:

@@ -13,6 +13,7 @@ from typing import IO
 from ingest import store
 from ingest.clock import now_ms
 from ingest.lanes import Lane
+from ingest.processes import as_parent
 from ingest.store import Claimed
 from workers.context import GRACE, Context
 
@@ -41,7 +42,7 @@ def run(context: Context, lane: Lane, claimed: Claimed) -> None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "INGEST_ALONE_OF": str(os.getpid())},
+            env={**os.environ, **as_parent()},
         )
         words = _Words(process)
         code = _wait(context, process)
