@@ -13,7 +13,7 @@ from ingest.broker import socket_path
 from tests.service import Service, differs, eventually, sandbox, unknown_videos
 from tests.storm.library import make_sources
 
-pytestmark = pytest.mark.storm
+pytestmark = [pytest.mark.storm, pytest.mark.timeout(900)]
 
 LIMITS = "upload=4/s,scrape=1/2s,list=20/s,detail=20/s,task_status=10/s"
 TIMINGS = "scrape=40s,poll=2s,unsure=15s,lease=6s"
