@@ -1,6 +1,7 @@
 """Callback addresses end in an unguessable token that names their submission: the callback alone then tells which item it was.
 
-A token is ``<short id>.<time>.<signature>``; it is checked before any database work and is good for 60 days.
+A token is ``<short id>.<time>.<signature>``; it is checked before any database work and is good for 60 days. The one for all, of the
+address that is registered once with the key, does not age.
 """
 
 import base64
@@ -11,6 +12,8 @@ from itsdangerous import BadSignature, TimestampSigner
 
 MAX_AGE_SECONDS = 60 * 24 * 3600
 DOORS = ("upload", "scraper", "caption")
+#: The door of the address registered with the key, and what its token names in place of a submission.
+ACCOUNT_DOOR = ACCOUNT_SUBJECT = "account"
 _SHORT_ID_BYTES = 7  # 56 bits: 11 base32 letters, of which ten are used
 
 
@@ -24,7 +27,7 @@ def sign(secret: str, door: str, short_id: str) -> str:
 
 
 def verify(secret: str, door: str, token: str) -> str | None:
-    """The short id, or None for a token that is not ours, not for this door, or too old."""
+    """The short id, or None for a token that is not ours, not for this door, or too old (at the account's door none is)."""
     try:
         signer = _signer(secret, door)
         short_id, signed_at = signer.unsign(token, return_timestamp=True)
@@ -32,12 +35,17 @@ def verify(secret: str, door: str, token: str) -> str | None:
         return None
     # Not the library's max_age: it refuses a token "from the future", which only means that two hosts' clocks differ.
     old = signer.get_timestamp() - signed_at.timestamp() > MAX_AGE_SECONDS
-    return None if old else short_id.decode()
+    return None if old and door != ACCOUNT_DOOR else short_id.decode()
 
 
 def callback_url(public_url: str, secret: str, door: str, short_id: str) -> str | None:
     """None without a public address: then nobody can call back, and questions are asked on a schedule."""
     return f"{public_url}/webhooks/{door}/{sign(secret, door, short_id)}" if public_url else None
+
+
+def account_url(public_url: str, secret: str) -> str:
+    """The address to register with the key: what callbacks without one of their own come to."""
+    return f"{public_url}/webhooks/{ACCOUNT_DOOR}/{sign(secret, ACCOUNT_DOOR, ACCOUNT_SUBJECT)}"
 
 
 def _signer(secret: str, door: str) -> TimestampSigner:

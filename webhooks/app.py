@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from ingest.database import Database, open_database
 from ingest.settings import read
-from ingest.tokens import DOORS, verify
+from ingest.tokens import ACCOUNT_DOOR, DOORS, verify
 from webhooks.keeper import Keeper, NotKept
 from webhooks.settings import ReceiverSettings
 
@@ -20,8 +20,6 @@ log = logging.getLogger(__name__)
 
 #: Callbacks have a few hundred bytes; a caption's text some thousand.
 _LARGEST = 256 * 1000
-#: The URL registered with the key carries one token for all.
-_ACCOUNT_DOOR = "account"
 
 
 def create_app(database: Database, secret: str) -> Flask:
@@ -30,14 +28,14 @@ def create_app(database: Database, secret: str) -> Flask:
 
     @app.post("/webhooks/<door>/<token>")
     def receive(door: str, token: str) -> Response:
-        short_id = verify(secret, door, token) if door in (*DOORS, _ACCOUNT_DOOR) else None
+        short_id = verify(secret, door, token) if door in (*DOORS, ACCOUNT_DOOR) else None
         if short_id is None:
             return _answer(404, "not found")
         body = _body()
         if body is None:
             return _answer(413, "too large")
         try:
-            keeper.keep(door, None if door == _ACCOUNT_DOOR else short_id, body)
+            keeper.keep(door, None if door == ACCOUNT_DOOR else short_id, body)
         except NotKept as error:
             log.error("A callback was answered 503: %s", error)
             return _answer(503, "not kept, try again", {"Retry-After": "5"})

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from itsdangerous import TimestampSigner
 
-from ingest.tokens import DOORS, MAX_AGE_SECONDS, callback_url, new_short_id, sign, verify
+from ingest.tokens import DOORS, MAX_AGE_SECONDS, account_url, callback_url, new_short_id, sign, verify
 from ingest.upstream.client import CALLBACK_LIMIT
 
 SECRET = "a secret of this installation"
@@ -70,6 +70,22 @@ def test_a_token_is_good_for_sixty_days():
         assert verify(SECRET, "upload", token) == SHORT_ID
     with at(1_760_000_000 + 60 * _DAY + 1):
         assert verify(SECRET, "upload", token) is None
+
+
+def test_the_address_registered_once_with_the_key_does_not_age():
+    with at(1_760_000_000):
+        url = account_url("https://me.example.com", SECRET)
+    start, _, token = url.rpartition("/")
+    assert start == "https://me.example.com/webhooks/account"
+    with at(1_760_000_000 + 4000 * _DAY):
+        assert verify(SECRET, "account", token) == "account"
+        assert verify("another secret", "account", token) is None
+        assert [door for door in DOORS if verify(SECRET, door, token)] == []
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_the_token_of_a_submission_does_not_open_the_door_of_the_account(door):
+    assert verify(SECRET, "account", sign(SECRET, door, SHORT_ID)) is None
 
 
 def test_a_short_id_is_ten_letters_of_lower_case_base32():
