@@ -15,6 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,15 @@ def connect(url: str) -> redis.Redis:
     return redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2, health_check_interval=15)
 
 
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """A lane as ``Quota.peek`` finds it: seconds until its next slot, seconds added to its interval by refusals, places in line."""
+
+    next_slot: float
+    margin: float
+    in_line: int
+
+
 class Quota:
     """The lanes of one configuration on one Redis."""
 
@@ -93,6 +103,28 @@ class Quota:
             return int(self._redis.zcount(keys[2], f"{oldest:.0f}", "+inf"))
         except redis.RedisError as error:
             raise QuotaUnavailable(f"Redis did not answer: {error}") from error
+
+    def peek(self, account: "Account", lane: Lane) -> "Outlook":
+        """Where a lane stands, without getting in line and without changing anything."""
+        limit = self.limits[lane]
+        if limit is None:
+            return Outlook(0.0, 0.0, self.waiting(account, lane))
+        interval = int(self.interval_us(lane)) / 1e6
+        try:
+            with self._redis.pipeline(transaction=False) as asked:
+                asked.time()
+                asked.hmget(_bucket_key(account, lane), "next", "closed", "margin", "run")
+                asked.info("server")
+                (seconds, micros), (following, closed, margin, run), server = asked.execute()
+        except redis.RedisError as error:
+            raise QuotaUnavailable(f"Redis did not answer: {error}") from error
+        now, learned = seconds + micros / 1e6, float(margin or 0) / 1e6
+        # As `take.lua` reads it: a missing bucket and one of another server start closed.
+        latest = now + USE_BY + interval
+        believed = following is not None and (run or b"").decode() == server.get("run_id", "")
+        opens = min(float(following) / 1e6, latest + learned) if believed else latest
+        opens = max(opens, float(closed or 0) / 1e6)
+        return Outlook(max(0.0, opens - now), learned, self.waiting(account, lane))
 
     def close(self, account: "Account", lane: Lane) -> float:
         """After a 0429: nobody sends on this lane for the returned number of seconds."""

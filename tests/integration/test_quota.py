@@ -235,3 +235,46 @@ def test_accounts_do_not_share_a_line(client: redis.Redis, account: Account) -> 
     with quota.line(account, Lane.UPLOAD) as place, pytest.raises(NotSoon):
         place.near(0, at_most=1)
     assert quota.waiting(Account("account", "other"), Lane.UPLOAD) == 0
+
+
+def test_to_peek_says_what_a_caller_would_meet_and_changes_nothing(client: redis.Redis, account: Account) -> None:
+    quota = _quota(client, "upload=1/2s,list=off")
+    fresh = quota.peek(account, Lane.UPLOAD)
+    assert fresh.next_slot == pytest.approx(2 + USE_BY, abs=0.1)
+    assert client.keys() == []
+    with quota.line(account, Lane.UPLOAD) as place:
+        _send(client, place)
+        sent = quota.peek(account, Lane.UPLOAD)
+    assert 1.5 < sent.next_slot <= 2.1
+    assert (sent.margin, sent.in_line) == (0.0, 0)
+    with quota.line(account, Lane.UPLOAD) as place, pytest.raises(NotSoon):
+        place.near(0.1, at_most=0.2)
+        raise AssertionError("the slot came too soon")
+    assert quota.close(account, Lane.UPLOAD) == pytest.approx(2.0)
+    before = client.hgetall(f"ingest:{{{account.fingerprint}}}:bucket:upload")
+    closed = quota.peek(account, Lane.UPLOAD)
+    assert closed.margin == pytest.approx(0.1, abs=0.01)
+    assert closed.next_slot > 1.5
+    assert client.hgetall(f"ingest:{{{account.fingerprint}}}:bucket:upload") == before
+    assert quota.peek(account, Lane.LIST).next_slot == 0
+
+
+def test_to_peek_sees_who_stands_in_line(client: redis.Redis, account: Account) -> None:
+    quota = _quota(client, "upload=1/min")
+    with quota.line(account, Lane.UPLOAD) as place:
+        with pytest.raises(NotSoon):
+            place.near(0.1, at_most=0.2)
+        assert quota.peek(account, Lane.UPLOAD).in_line == 1
+    assert quota.peek(account, Lane.UPLOAD).in_line == 0
+
+
+def test_to_peek_without_redis_is_said(account: Account) -> None:
+    quota = _quota(connect("unix:///nowhere/at/all.sock"), "")
+    with pytest.raises(QuotaUnavailable):
+        quota.peek(account, Lane.UPLOAD)
+
+
+def test_a_bucket_of_another_server_is_peeked_at_as_closed(client: redis.Redis, account: Account) -> None:
+    quota = _quota(client, "upload=1/2s")
+    client.hset(f"ingest:{{{account.fingerprint}}}:bucket:upload", mapping={"next": "5", "run": "another"})
+    assert quota.peek(account, Lane.UPLOAD).next_slot == pytest.approx(2 + USE_BY, abs=0.1)
