@@ -1,10 +1,11 @@
-"""Trouble that is not an item's: what pauses the account or a lane, for how long, and in which words."""
+"""What pauses the account, a lane or a job, for how long, and in which words: trouble that is not an item's, or a person."""
 
 import logging
+from dataclasses import dataclass
 
 from sqlmodel import Session
 
-from ingest import store
+from ingest import queries, store
 from ingest.durations import jittered, say_duration
 from ingest.lanes import Lane
 from ingest.models import Pause
@@ -67,6 +68,77 @@ def too_fast(session: Session, lane: Lane, error: TooFast, seconds: float) -> No
 def passed(session: Session, lane: Lane) -> None:
     """A call got a verdict: the upstream can be reached, and the lane is open."""
     store.resume(session, f"lane:{lane}", by=("upstream", "vendor"))
+
+
+# A person's
+
+
+def scope_named(settings: Settings, text: str) -> str:
+    """``account``, ``account:caption``, ``lane:<name>`` or ``job:<id>`` for what a person typed. ValueError is a sentence."""
+    name = text.strip().lower()
+    accounts = dict.fromkeys([settings.account.scope, settings.account_for(Lane.CAPTION_VIDEO).scope])
+    if name in accounts:
+        return name
+    lane, number = name.removeprefix("lane:"), name.removeprefix("job:")
+    if lane in [*Lane]:
+        return f"lane:{lane}"
+    if number.isascii() and number.isdigit() and len(number) < 19 and int(number) > 0:
+        return f"job:{int(number)}"
+    raise ValueError(
+        f"'{text}' is nothing that can be paused; there is {', '.join(accounts)}, a job by its number, "
+        f"and the lanes {', '.join(Lane)}"
+    )
+
+
+def job_of(scope: str) -> int | None:
+    return int(scope.removeprefix("job:")) if scope.startswith("job:") else None
+
+
+def say_scope(scope: str) -> str:
+    """``lane upload``, ``job 7``, ``the account``."""
+    kind, _, name = scope.partition(":")
+    if kind == "account":
+        return "the caption account" if name else "the account"
+    return f"{kind} {name}"
+
+
+def by_operator(session: Session, scope: str, why: str = "", seconds: float | None = None) -> bool:
+    """A person pauses something; True when they had paused it already."""
+    reason = "paused by an operator" + (f": {why}" if why else "")
+    return store.pause_by_operator(session, scope, reason, seconds)
+
+
+#: Whose pauses a person may end. A lane that was closed for calls that came too fast (by the vendor) opens by itself.
+_ENDED_BY_HAND = {
+    "account": (store.OPERATOR, "vendor"),
+    "lane": (store.OPERATOR, "upstream"),
+    "job": (store.OPERATOR,),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    #: There was a pause of exactly this, and it is over.
+    ended: bool
+    #: What keeps it from going on all the same.
+    still: Pause | None = None
+
+
+def resume(session: Session, settings: Settings, scope: str) -> Resumed:
+    """Only what was paused is resumed: a lane does not go on while its account is paused, and then nothing is changed."""
+    kind, _, name = scope.partition(":")
+    lane = Lane(name) if kind == "lane" else Lane.CAPTION_VIDEO if scope == "account:caption" else Lane.UPLOAD
+    account = settings.account_for(lane)
+    standing = queries.pauses(session, account)
+    wider = next((one for one in standing if one.scope == account.scope), None)
+    if kind == "lane" and wider is not None:
+        return Resumed(False, wider)
+    by = _ENDED_BY_HAND[kind]
+    ended = any(one.scope == scope and one.by in by for one in standing)
+    store.resume(session, scope, by=by)
+    if kind == "job":
+        return Resumed(ended, queries.pause_of_job(session, int(name), account))
+    return Resumed(ended, next((one for one in queries.pauses(session, account) if one.scope == scope), None))
 
 
 def first_question(settings: Settings) -> float:

@@ -10,7 +10,7 @@ from sqlmodel import Session
 from ingest.batching import TOGETHER, calls_needed
 from ingest.clock import iso, now_ms
 from ingest.lanes import SENDING_LANES, Lane, Limit
-from ingest.models import PRIVATE, Event, Item, Job, Pause, Submission, Worker
+from ingest.models import PRIVATE, Callback, Event, Item, Job, Pause, Submission, Worker
 from ingest.settings import Account
 from ingest.statuses import FINAL, OPEN, Status
 
@@ -20,6 +20,7 @@ _submission = Submission.__table__  # type: ignore[attr-defined]
 _event = Event.__table__  # type: ignore[attr-defined]
 _worker = Worker.__table__  # type: ignore[attr-defined]
 _pause = Pause.__table__  # type: ignore[attr-defined]
+_callback = Callback.__table__  # type: ignore[attr-defined]
 
 _PAGE = 500
 
@@ -85,22 +86,41 @@ def item_row(item: Item) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which items: each filter that says something must hold, any one of its values will do."""
+
+    job_id: int | None = None
+    statuses: Collection[str] = ()
+    error_codes: Collection[str] = ()
+    stages: Collection[str] = ()
+    kinds: Collection[str] = ()
+
+    def conditions(self) -> list[Any]:
+        filters = {
+            "status": self.statuses,
+            "error_code": self.error_codes,
+            "stage": self.stages,
+            "kind": self.kinds,
+        }
+        found = [_item.c[name].in_(list(values)) for name, values in filters.items() if values]
+        return found if self.job_id is None else [_item.c.job_id == self.job_id, *found]
+
+
 def items(
     session: Session,
     *,
     job_id: int | None = None,
     statuses: Collection[str] = (),
+    chosen: Selection | None = None,
     after: int = 0,
     limit: int | None = None,
 ) -> Iterator[Item]:
     """Items in id order from ``after`` on, read in pages: a million rows never stand in memory."""
+    conditions = (chosen or Selection(job_id, statuses)).conditions()
     left = limit
     while left is None or left > 0:
-        query = select(Item).where(_item.c.id > after)
-        if job_id is not None:
-            query = query.where(_item.c.job_id == job_id)
-        if statuses:
-            query = query.where(_item.c.status.in_(statuses))
+        query = select(Item).where(_item.c.id > after, *conditions)
         page = list(session.execute(query.order_by(_item.c.id).limit(min(_PAGE, left or _PAGE))).scalars())
         yield from page
         if len(page) < min(_PAGE, left or _PAGE):
@@ -108,6 +128,16 @@ def items(
         after = page[-1].id or 0
         session.expunge_all()
         left = None if left is None else left - len(page)
+
+
+def newest_items(session: Session, chosen: Selection, limit: int) -> tuple[list[Item], int]:
+    """The last ``limit`` items in id order, and how many there are in all."""
+    conditions = chosen.conditions()
+    found = session.execute(select(Item).where(*conditions).order_by(_item.c.id.desc()).limit(limit)).scalars().all()
+    number = len(found)
+    if number == limit:
+        number = session.execute(select(func.count()).select_from(_item).where(*conditions)).scalar() or 0
+    return list(reversed(found)), number
 
 
 def item(session: Session, item_id: int) -> Item | None:
@@ -156,13 +186,15 @@ def _submission_row(one: Submission) -> dict[str, Any]:
     }
 
 
-# Pauses and the service
+# Pauses
 
 
 def pauses(session: Session, account: Account | None = None) -> list[Pause]:
     """What is paused now. A pause that has ended by time, or that held for another key, does not count."""
     now = now_ms()
-    query = select(Pause).where(or_(_pause.c.until.is_(None), _pause.c.until > now)).order_by(_pause.c.scope)
+    query = select(Pause).where(or_(_pause.c.until.is_(None), _pause.c.until > now))
+    # Of several under one scope the last is shown: a person knows their own, the vendor's word may be news to them.
+    query = query.order_by(_pause.c.scope, _pause.c.by)
     return [one for one in session.execute(query).scalars() if account is None or not _for_another_key(one, account)]
 
 
@@ -187,6 +219,71 @@ def pause_of_job(session: Session, job_id: int, account: Account) -> Pause | Non
 def paused_jobs(session: Session) -> list[int]:
     """Jobs whose items stay where they are."""
     return [int(one.scope.removeprefix("job:")) for one in pauses(session) if one.scope.startswith("job:")]
+
+
+# Operator's commands
+
+
+def item_ids(session: Session, chosen: Selection, named: Collection[int] = ()) -> list[int]:
+    """Ids of the items chosen, of those named alone where some are."""
+    query = select(_item.c.id).where(*chosen.conditions()).order_by(_item.c.id)
+    if not named:
+        return list(session.execute(query).scalars())
+    wanted, found = sorted(set(named)), list[int]()
+    for start in range(0, len(wanted), _PAGE):
+        found += session.execute(query.where(_item.c.id.in_(wanted[start : start + _PAGE]))).scalars()
+    return found
+
+
+def commands_of_jobs(session: Session, job_ids: Collection[int]) -> dict[int, str]:
+    """Which command made each of these jobs."""
+    query = select(_job.c.id, _job.c.command).where(_job.c.id.in_(set(job_ids)))
+    return {number: command for number, command in session.execute(query)}
+
+
+def owners(session: Session, keys: Sequence[str]) -> dict[str, tuple[int, str]]:
+    """The items (id, status) that hold these contents; nothing is locked."""
+    found: dict[str, tuple[int, str]] = {}
+    for start in range(0, len(keys), _PAGE):
+        query = select(_item.c.holds, _item.c.id, _item.c.status).where(_item.c.holds.in_(keys[start : start + _PAGE]))
+        found.update({holds: (number, status) for holds, number, status in session.execute(query)})
+    return found
+
+
+def callbacks(session: Session, states: Collection[str] = (), limit: int = 50) -> list[Callback]:
+    """The newest first."""
+    query = select(Callback).order_by(_callback.c.id.desc()).limit(limit)
+    if states:
+        query = query.where(_callback.c.state.in_(list(states)))
+    return list(session.execute(query).scalars())
+
+
+def callback_row(one: Callback) -> dict[str, Any]:
+    """A callback as JSON shows it. The body is a stranger's: shown as text, whatever it is."""
+    return {
+        "id": one.id,
+        "received_at": iso(one.received_at),
+        "door": one.kind,
+        "state": one.state,
+        "tries": one.tries,
+        "submission": one.short_id,
+        "note": one.note,
+        "body": one.body.decode("utf-8", "replace"),
+    }
+
+
+def callback_ids(session: Session, *, named: Collection[int] = (), states: Collection[str] = ()) -> list[int]:
+    """Those of these that there are; without names, all of these states."""
+    query = select(_callback.c.id).order_by(_callback.c.id)
+    if not named:
+        return list(session.execute(query.where(_callback.c.state.in_(list(states)))).scalars())
+    wanted, found = sorted(set(named)), list[int]()
+    for start in range(0, len(wanted), _PAGE):
+        found += session.execute(query.where(_callback.c.id.in_(wanted[start : start + _PAGE]))).scalars()
+    return found
+
+
+# The service
 
 
 def youngest_heartbeat(session: Session) -> int | None:

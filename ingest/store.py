@@ -6,13 +6,15 @@ same transaction. Zero rows updated means somebody was faster: read again, decid
 
 import os
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from sqlalchemy import and_, delete, func, insert, or_, select, text, update
+from sqlalchemy import and_, delete, func, insert, null, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
 from ingest.batching import TOGETHER, batch_limit
@@ -20,9 +22,24 @@ from ingest.candidates import known_as
 from ingest.clock import now_ms
 from ingest.database import Database
 from ingest.lanes import Lane
-from ingest.models import DEFAULT_NAMESPACE, PRIVATE, PUBLIC, Callback, Event, Item, Job, Pause, Submission, Worker
-from ingest.queries import owned, queued
+from ingest.models import (
+    DEFAULT_NAMESPACE,
+    PRIVATE,
+    PUBLIC,
+    Callback,
+    Event,
+    Item,
+    Job,
+    Pause,
+    Submission,
+    Worker,
+)
+from ingest.queries import commands_of_jobs, owned, owners, queued
+from ingest.retrying import Action, Standing, same_content
+from ingest.retrying import decide as decide_retry
 from ingest.sources.found import Found, Kind
+from ingest.sources.links import normalise
+from ingest.sources.posts import Post
 from ingest.statuses import FINAL, News, Stage, Status, decide, frees_content
 from ingest.tokens import new_short_id
 from ingest.upstream.fields import Video, Word
@@ -129,10 +146,15 @@ def _reserve_ids(session: Session, count: int) -> list[int]:
     if session.get_bind().dialect.name == "sqlite":  # BEGIN IMMEDIATE: nobody else inserts meanwhile
         last = session.execute(select(func.max(_item.c.id))).scalar() or 0
         return list(range(last + 1, last + 1 + count))
-    # Two adds at once must see each other's items.
-    session.execute(text("SELECT pg_advisory_xact_lock(721004)"))
+    _before_other_adds(session)
     statement = text("SELECT nextval(pg_get_serial_sequence('item', 'id')) FROM generate_series(1, :n)")
     return [int(value) for (value,) in session.execute(statement, {"n": count})]
+
+
+def _before_other_adds(session: Session) -> None:
+    """Two adds at once must see each other's items. SQLite has one writer anyhow."""
+    if session.get_bind().dialect.name != "sqlite":
+        session.execute(text("SELECT pg_advisory_xact_lock(721004)"))
 
 
 def _added_event(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -721,6 +743,11 @@ def found_video(session: Session, item_id: int, video_no: str) -> None:
     """A task names the video of a post that is not ready yet."""
     session.execute(update(_item).where(_item.c.id == item_id, _item.c.video_no.is_(None)).values(video_no=video_no))
     unpark(session, video_no)
+    # A post that a person had sent again: its repeated scrape may yield the video that was set aside then.
+    row = session.execute(select(_item.c.video_no, _item.c.duplicate_upstream).where(_item.c.id == item_id)).one()
+    if row.video_no in (row.duplicate_upstream or ()):
+        others = [number for number in row.duplicate_upstream if number != row.video_no]
+        session.execute(update(_item).where(_item.c.id == item_id).values(duplicate_upstream=others or null()))
 
 
 def ask_again(session: Session, item: Item, delay_seconds: float) -> None:
@@ -829,7 +856,7 @@ def forget_events(session: Session, before_ms: int, limit: int) -> int:
     return len(ids)
 
 
-# Pauses and heartbeats
+# Pauses
 
 
 def pause(
@@ -870,6 +897,182 @@ def resume(session: Session, scope: str, *, by: Sequence[str] = ()) -> bool:
 def forget_ended_pauses(session: Session, after_seconds: float) -> None:
     """Pauses that ended by time a while ago: the next trouble is a new story, its back-off starts small."""
     session.execute(delete(_pause).where(_pause.c.until < now_ms() - round(after_seconds * 1000)))
+
+
+# Operator's commands
+
+#: Who set a pause: a person. Nobody else ends it.
+OPERATOR = "operator"
+#: Rows of one transaction: a turn or the receiver never waits long for it.
+_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """What ``retry`` did with an item, and where that had stood."""
+
+    item: Item
+    action: Action
+    why: str | None = None
+
+
+def retry(
+    database: Database, item_ids: Sequence[int], *, resend: bool = False, dry_run: bool = False
+) -> Iterator[Retried]:
+    """Give items another chance, as ``ingest.retrying`` decides; in id order, each told about after its commit."""
+    turns: dict[int, dict[Lane, int]] = defaultdict(dict)
+    taken: dict[str, tuple[int, str]] = {}
+    for start in range(0, len(item_ids), _AT_ONCE):
+        with database.read() if dry_run else database.write() as session:
+            if not dry_run:
+                _before_other_adds(session)
+            items = _items_of(session, item_ids[start : start + _AT_ONCE])
+            decided = _decide_retries(session, items, taken, resend)
+            done = decided if dry_run else [_retry(session, one, turns[one.item.job_id]) for one in decided]
+            if not dry_run:
+                _run_again(session, {one.item.job_id for one in done if one.action is not Action.PASSED_OVER})
+        yield from done
+
+
+def _items_of(session: Session, ids: Sequence[int]) -> list[Item]:
+    found = list(session.execute(select(Item).where(_item.c.id.in_(ids)).order_by(_item.c.id)).scalars())
+    session.expunge_all()  # as they were read: what is undone later must not expire them
+    return found
+
+
+def _decide_retries(
+    session: Session, items: Sequence[Item], taken: dict[str, tuple[int, str]], resend: bool
+) -> list[Retried]:
+    """``taken``: contents that items of this retry own again, kept between its pages."""
+    commands = commands_of_jobs(session, {item.job_id for item in items})
+    contents = {item.id: _content_to_own(item) for item in items}
+    held = owners(session, [key for keys in contents.values() for key in keys]) | taken
+    found = []
+    for item in items:
+        decision = decide_retry(_standing(item, adopted=commands.get(item.job_id) == "adopt"), resend=resend)
+        if decision.action is Action.QUEUED:
+            owner = next((held[key] for key in contents[item.id] if key in held), None)
+            if owner is not None:
+                decision = same_content(*owner)
+            elif key := _key_to_hold(item):
+                held[key] = taken[key] = (item.id or 0, Status.QUEUED.value)
+        found.append(Retried(item, decision.action, decision.why))
+    return found
+
+
+def _standing(item: Item, *, adopted: bool) -> Standing:
+    stage = Stage(item.stage) if item.stage else None
+    return Standing(Status(item.status), stage, item.error_code, item.video_no, item.twin_id, adopted)
+
+
+def _key_to_hold(item: Item) -> str | None:
+    """What an item that freed its content must own again, as ``add_items`` gives it. A file's may only be learned at its turn."""
+    if item.again or item.holds is not None:
+        return None
+    key = None
+    if item.kind == Kind.LINK:
+        key = f"link:{normalise(item.source)}"
+    elif item.kind == Kind.POST and item.platform and item.post_id:
+        key = Post(item.platform, item.post_id).key
+    elif item.kind == Kind.FILE and item.sha256:
+        key = f"file:{item.sha256}"
+    return holds_key(item.unique_id, item.library, key) if key else None
+
+
+def _content_to_own(item: Item) -> list[str]:
+    """Under which keys another item may have its content by now: its own, and the name that an adopted video is known by."""
+    if item.again or item.holds is not None:
+        return []
+    key, name = _key_to_hold(item), None
+    if item.kind == Kind.FILE and item.size:
+        name = holds_key(item.unique_id, item.library, known_as(PurePath(item.source).name, item.size))
+    return [one for one in (key, name) if one]
+
+
+def _retry(session: Session, one: Retried, turns: dict[Lane, int]) -> Retried:
+    """Carry out what was decided, unless the item has moved since it was read."""
+    item = one.item
+    assert item.id is not None
+    if one.action is Action.PASSED_OVER:
+        return one
+    as_read = ("status", "stage", "error_code", "video_no", "submission_id", "holds")
+    guard = and_(*[_item.c[name].is_not_distinct_from(getattr(item, name)) for name in as_read])
+    now = now_ms()
+    if one.action is Action.ASKED:
+        values: dict[str, Any] = {"accepted_at": now, "due_at": now, "asked": 0, "hinted_at": None}
+        news, detail = News.IDENTIFIED, "a person has it asked about again"
+    else:
+        turn = _turn_after(session, Lane(item.lane), turns)
+        values = _as_new(item, now) | {"turn": turn}
+        news, detail = News.RETRY, "a person sends it again"
+    try:
+        with session.begin_nested():
+            told = tell(session, item.id, news, detail=detail, values=values, guard=guard, now=now)
+    except IntegrityError:  # Postgres: a worker learned just now that its file has this content
+        return Retried(item, Action.PASSED_OVER, "another item has taken over its content just now")
+    if told is None:
+        return Retried(item, Action.PASSED_OVER, "it has moved on just now")
+    if one.action is Action.QUEUED:
+        turns[Lane(item.lane)] = values["turn"]
+    return one
+
+
+def _as_new(item: Item, now: int) -> dict[str, Any]:
+    """An item that is sent again begins anew. A video it had stays known as its second one: owned, shown, nobody's candidate."""
+    values: dict[str, Any] = {
+        **dict.fromkeys(("twin_id", "hinted_at", "accepted_at", "video_no", "task_id", "warning")),
+        **dict.fromkeys(("attempts", "lost_workers", "asked"), 0),
+        "killed_alone": False,
+        "due_at": now,
+    }
+    if key := _key_to_hold(item):
+        values["holds"] = key
+    if item.video_no:
+        known = item.duplicate_upstream or []
+        values["duplicate_upstream"] = [*known, *({item.video_no} - set(known))]
+    return values
+
+
+def _run_again(session: Session, job_ids: Collection[int]) -> None:
+    if job_ids:
+        session.execute(update(_job).where(_job.c.id.in_(job_ids)).values(cancelled_at=None))
+
+
+def cancel_items(database: Database, item_ids: Sequence[int]) -> Iterator[tuple[int, Status, bool]]:
+    """Cancel those that wait: (id, its status now, whether that was done here)."""
+    for start in range(0, len(item_ids), _AT_ONCE):
+        done = []
+        with database.write() as session:
+            for number in item_ids[start : start + _AT_ONCE]:
+                stopped = tell(session, number, News.CANCEL) is not None
+                status = session.execute(select(_item.c.status).where(_item.c.id == number)).scalar_one()
+                done.append((number, Status(status), stopped))
+        yield from done
+
+
+def pause_by_operator(session: Session, scope: str, reason: str, seconds: float | None = None) -> bool:
+    """Set an operator's pause, or replace its reason and end; True when one stood already."""
+    mine = and_(_pause.c.scope == scope, _pause.c.by == OPERATOR)
+    session.execute(delete(_pause).where(mine, _pause.c.until <= now_ms()))
+    stood = session.execute(select(_pause.c.scope).where(mine)).first() is not None
+    pause(session, scope, by=OPERATOR, reason=reason, seconds=seconds)
+    return stood
+
+
+def replay_callbacks(database: Database, callback_ids: Sequence[int]) -> int:
+    """Have callbacks applied once more; how many."""
+    replayed = 0
+    for start in range(0, len(callback_ids), _AT_ONCE):
+        chosen = _callback.c.id.in_(callback_ids[start : start + _AT_ONCE])
+        with database.write() as session:
+            result = session.execute(
+                update(_callback).where(chosen).values(state="new", due_at=now_ms(), tries=0, subject=None)
+            )
+            replayed += result.rowcount  # type: ignore[attr-defined]
+    return replayed
+
+
+# Heartbeats
 
 
 def worker_name() -> str:

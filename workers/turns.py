@@ -76,11 +76,14 @@ def turn(context: Context, lane: Lane) -> None:
 
 def _prepare(context: Context, lane: Lane) -> Claimed | None:
     """Claim until something fit to be sent is in hand."""
+    account = context.settings.account_for(lane)
     for _ in range(_MOST_UNFIT):
         with context.database.write() as session:
+            # Read again with the claim: a pause that was set while this turn stood in line holds at once.
+            if queries.pause_of_lane(session, lane, account) is not None:
+                return None
             held = queries.paused_jobs(session)
-            account = context.settings.account_for(lane).fingerprint
-            claimed = store.claim(session, lane, account, context.timings.lease, held)
+            claimed = store.claim(session, lane, account.fingerprint, context.timings.lease, held)
         if claimed is None or claimed.suspect or claimed.items[0].kind != Kind.FILE or fit(context, claimed):
             return claimed
     return None

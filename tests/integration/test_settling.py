@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from ingest import queries, store
+from ingest import pauses, queries, store
 from ingest.clock import now_ms
 from ingest.lanes import Lane
 from ingest.models import PRIVATE, Callback, Event, Item, Job, Submission
 from ingest.nudge import make_celery
+from ingest.quota import Place
 from ingest.samples import make_video
 from ingest.settings import Settings
 from ingest.sources.found import Found, Kind
@@ -471,3 +472,41 @@ def test_a_folder_of_the_same_bytes_is_sent_once(context: Context, upstream: Ven
     turns.turn(context, Lane.UPLOAD)
     assert sorted(item.status for item in _items(context)) == ["SKIPPED", "UNPARSE"]
     assert upstream.asked("upload") == 1
+
+
+@pytest.mark.parametrize("scope", ["account", "lane:upload", "job:1"])
+def test_a_turn_that_stands_in_line_when_a_pause_is_set_sends_nothing(
+    context: Context, upstream: Vendor, monkeypatch: pytest.MonkeyPatch, scope: str
+) -> None:
+    _add(context, "https://a.example/1.mp4")
+    upstream.answers["upload_url"] = lambda _: ok({"videoNo": "VI1"})
+    standing = Place.near
+
+    def pause_meanwhile(place: Place, *args: Any, **options: Any) -> None:
+        standing(place, *args, **options)
+        with context.database.write() as session:
+            pauses.by_operator(session, scope)
+
+    monkeypatch.setattr(Place, "near", pause_meanwhile)
+    turns.turn(context, Lane.UPLOAD)
+    assert upstream.asked("upload_url") == 0
+    assert (_items(context)[0].status, _items(context)[0].attempts) == ("QUEUED", 0)
+    with context.database.write() as session:
+        assert pauses.resume(session, context.settings, scope).ended
+    monkeypatch.setattr(Place, "near", standing)
+    turns.turn(context, Lane.UPLOAD)
+    assert upstream.asked("upload_url") == 1
+
+
+def test_a_broken_video_is_sent_anew_and_the_old_one_is_nobodys_candidate(context: Context, upstream: Vendor) -> None:
+    (item,) = _add(context, "https://a.example/1.mp4")
+    _accept(context, Lane.UPLOAD, "VI1")
+    broken = _video("VI1", "1", now_ms(), "FAILED")
+    upstream.answers["get_metadata"] = lambda _: ok(broken)
+    _ask(context)
+    assert (_items(context)[0].status, _items(context)[0].stage) == ("FAIL", "upstream")
+    assert item.id and list(store.retry(context.database, [item.id]))
+    _lose(context)
+    upstream.answers["list_videos"] = _pages([broken])
+    _settle(context, 3)
+    assert (_items(context)[0].status, _items(context)[0].video_no) == ("QUEUED", None)
