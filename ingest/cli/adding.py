@@ -39,6 +39,18 @@ def service_runs(settings: Settings, database: Database) -> bool:
     return seen is not None and seen > now_ms() - settings.timings.lease * 1000
 
 
+def wake(settings: Settings, database: Database) -> bool:
+    """Nudge the lanes, after the commit; False where no service runs that could hear it."""
+    if not service_runs(settings, database):
+        return False
+    from ingest.nudge import Nudger, make_celery  # half a second of imports
+
+    nudger = Nudger(make_celery(settings))
+    for lane in SENDING_LANES:
+        nudger.turn(lane)
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What the command line says about all of its sources."""
@@ -65,12 +77,8 @@ def add_items(
             total += store.add_items(
                 session, session.get_one(Job, job_id), chunk, hashes, again=wanted.again, turns=turns
             )
-    if total.queued and service_runs(settings, database):
-        from ingest.nudge import Nudger, make_celery  # half a second of imports
-
-        nudger = Nudger(make_celery(settings))
-        for lane in SENDING_LANES:
-            nudger.turn(lane)
+    if total.queued:
+        wake(settings, database)
     return AddedJob(job_id, total.queued, total.skipped)
 
 

@@ -13,10 +13,12 @@ import typer
 
 from ingest import queries
 from ingest.cli import show
+from ingest.cli.choosing import selection
+from ingest.cli.saying import fail, say
 from ingest.database import Database, migrate, open_database
 from ingest.settings import Settings, load
 from ingest.sources.found import SourceError
-from ingest.statuses import OPEN, Status
+from ingest.statuses import OPEN
 
 app = typer.Typer(
     name="ingest",
@@ -46,10 +48,6 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a lin
 _LARGEST = 2**63 - 1
 
 
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 def settings_of() -> Settings:
     """The settings; says where the state is when that is not the usual place."""
     settings = load()
@@ -61,11 +59,6 @@ def settings_of() -> Settings:
 
 def database_of(settings: Settings) -> Database:
     return open_database(settings.database)
-
-
-def fail(text: str) -> NoReturn:
-    say(text)
-    raise typer.Exit(2)
 
 
 def _version(wanted: bool) -> None:
@@ -244,16 +237,23 @@ def add(
 
 @app.command()
 def cancel(
-    job: Annotated[int, typer.Argument(help="A job.", min=1, max=_LARGEST)],
+    job: Annotated[Optional[int], typer.Argument(help="A job.", min=1, max=_LARGEST)] = None,  # noqa: UP045
+    item: Annotated[
+        Optional[list[int]],  # noqa: UP045
+        typer.Option(help="This item alone; may be given several times.", min=1, max=_LARGEST),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Stop what of a job is not sent yet. What Memories.ai has already goes on."""
+    """Stop what of a job is not sent yet, or single items. What Memories.ai has already goes on."""
     from ingest import store
+    from ingest.cli.operating import cancel_items
 
+    if (job is None) == (not item):
+        fail("Say what to cancel: a job (ingest cancel 7) or items (ingest cancel --item 12 --item 13)")
     database = database_of(settings_of())
-    with database.read() as session:
-        if queries.job(session, job) is None:
-            fail(f"There is no job {job}; `ingest status` lists the jobs")
+    if job is None:
+        raise typer.Exit(cancel_items(database, item or (), as_json=as_json))
+    selection(database, job=job)
     stopped = store.cancel_job(database, job)
     with database.read() as session:
         left = sum(queries.counts(session, job)[status] for status in OPEN)
@@ -261,6 +261,120 @@ def cancel(
         print(json.dumps({"job": job, "cancelled": stopped, "going_on": left}))
     else:
         print(f"job {job}: {stopped} items cancelled, {left} already sent go on")
+
+
+ErrorCodes = Annotated[list[str] | None, typer.Option("--error-code", help="Failed with this code; repeatable.")]
+Stages = Annotated[list[str] | None, typer.Option("--stage", help="Failed at this stage; repeatable.")]
+
+
+@app.command()
+def retry(
+    item: Annotated[
+        Optional[list[int]],  # noqa: UP045
+        typer.Argument(help="Items, by number.", min=1, max=_LARGEST),
+    ] = None,
+    job: Annotated[Optional[int], typer.Option(help="Of this job.", min=1, max=_LARGEST)] = None,  # noqa: UP045
+    status: Annotated[
+        list[str] | None, typer.Option(help="FAIL (where nothing is said) or CANCELLED; repeatable.")
+    ] = None,
+    error_code: ErrorCodes = None,
+    stage: Stages = None,
+    resend: Annotated[
+        bool,
+        typer.Option("--resend", help="Send anew even what Memories.ai has, or may have; it may be there twice then."),
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Give what failed or was cancelled another chance."""
+    from ingest.cli import operating
+
+    settings = settings_of()
+    database = database_of(settings)
+    chosen = selection(database, job=job, status=status, error_code=error_code, stage=stage)
+    code = operating.retry(settings, database, item or (), chosen, resend=resend, dry_run=dry_run, as_json=as_json)
+    raise typer.Exit(code)
+
+
+Scope = Annotated[str, typer.Argument(help="account, a lane (upload, scrape ...), or a job by its number.")]
+
+
+@app.command()
+def pause(
+    scope: Scope,
+    reason: Annotated[str, typer.Option(help="Why; `ingest status` shows it.")] = "",
+    duration: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--for", help="How long: 30m, 8h ... Without it, until resumed."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Stop sending for a while. What is under way goes on."""
+    from ingest.cli import operating
+
+    settings = settings_of()
+    raise typer.Exit(operating.pause(settings, database_of(settings), scope, reason, duration, as_json=as_json))
+
+
+@app.command()
+def resume(scope: Scope, as_json: Json = False) -> None:
+    """Go on with what was paused."""
+    from ingest.cli import operating
+
+    settings = settings_of()
+    raise typer.Exit(operating.resume(settings, database_of(settings), scope, as_json=as_json))
+
+
+@app.command()
+def limits(as_json: Json = False) -> None:
+    """Each lane: its limit, its next slot, what waits for it, and when that will have been sent."""
+    from ingest.cli import limits as looking
+
+    settings = settings_of()
+    looking.limits(settings, database_of(settings), as_json=as_json)
+
+
+callbacks = typer.Typer(help="What Memories.ai has called back.", no_args_is_help=True)
+app.add_typer(callbacks, name="callbacks")
+CallbackStates = Annotated[
+    list[str] | None, typer.Option("--state", help="new, parked, applied, unmatched or malformed; repeatable.")
+]
+
+
+@callbacks.command(name="list")
+def callbacks_list(
+    state: CallbackStates = None,
+    limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=_LARGEST - 1)] = 50,
+    as_json: Json = False,
+) -> None:
+    """The newest first."""
+    from ingest.cli.callbacks import list_callbacks
+
+    list_callbacks(database_of(settings_of()), state or (), limit, as_json=as_json)
+
+
+@callbacks.command(name="replay")
+def callbacks_replay(
+    ids: Annotated[
+        Optional[list[int]],  # noqa: UP045
+        typer.Argument(metavar="[ID]...", help="Callbacks, by number.", min=1, max=_LARGEST),
+    ] = None,
+    state: CallbackStates = None,
+    as_json: Json = False,
+) -> None:
+    """Apply callbacks once more."""
+    from ingest.cli.callbacks import replay
+
+    settings = settings_of()
+    raise typer.Exit(replay(settings, database_of(settings), ids or (), state or (), as_json=as_json))
+
+
+@callbacks.command(name="url")
+def callbacks_url() -> None:
+    """The address to register with the key at Memories.ai."""
+    from ingest.cli.callbacks import print_url
+
+    print_url(settings_of())
 
 
 @app.command()
@@ -303,8 +417,9 @@ def status(
             if as_json:
                 for one in found:
                     print(json.dumps(one))
+                print(json.dumps({"all": True, "counts": queries.counts(session)}))
             else:
-                show.jobs_table(found, queries.counts(session))
+                show.jobs_table(found, queries.counts(session), queries.pauses(session, settings.account))
             return
         one = queries.job_status(session, job, queries.pause_of_job(session, job, settings.account))
         if one is None:
@@ -319,29 +434,29 @@ def status(
 def items(
     job: Annotated[Optional[int], typer.Option(help="Of this job alone.", min=1, max=_LARGEST)] = None,  # noqa: UP045
     status: Annotated[list[str] | None, typer.Option(help="Of this status alone; may be given several times.")] = None,
+    error_code: ErrorCodes = None,
+    stage: Stages = None,
+    kind: Annotated[
+        list[str] | None, typer.Option(help="Of this kind alone: file, link, post ...; repeatable.")
+    ] = None,
     limit: Annotated[
-        int | None, typer.Option(help="At most so many (default: 50 in a table, all in JSON).", min=1, max=_LARGEST)
+        int | None,
+        typer.Option(help="At most so many (default: the newest 50 in a table, all in JSON).", min=1, max=_LARGEST),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Items with their status, one a line."""
-    wanted = [name.upper() for name in status or ()]
-    unknown = [name for name in wanted if name not in [*Status]]
-    if unknown:
-        fail(f"'{unknown[0]}' is no status; the statuses are {', '.join(Status)}")
-    settings = settings_of()
-    with database_of(settings).read() as session:
-        if job is not None and queries.job(session, job) is None:
-            fail(f"There is no job {job}; `ingest status` lists the jobs")
+    database = database_of(settings_of())
+    chosen = selection(database, job=job, status=status, error_code=error_code, stage=stage, kind=kind)
+    with database.read() as session:
         if as_json:
-            for item in queries.items(session, job_id=job, statuses=wanted, limit=limit):
+            for item in queries.items(session, chosen=chosen, limit=limit):
                 print(json.dumps(queries.item_row(item)))
         else:
-            shown = limit or 50
-            found = list(queries.items(session, job_id=job, statuses=wanted, limit=shown + 1))
-            show.items_table(found[:shown])
-            if len(found) > shown:
-                say("... there are more: --limit N, or --json for all")
+            found, number = queries.newest_items(session, chosen, limit or 50)
+            show.items_table(found)
+            if number > len(found):
+                say(f"... {number - len(found)} older ones are not shown: --limit N, or --json for all")
 
 
 @app.command(name="show")

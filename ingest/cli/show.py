@@ -1,6 +1,7 @@
 """How results look to a person: plain tables on a terminal and in a pipe alike."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -8,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ingest.durations import say_duration
-from ingest.models import Item
+from ingest.models import Item, Pause
+from ingest.pauses import say_scope
 from ingest.queries import Ahead
 from ingest.statuses import Status
 
@@ -51,10 +53,14 @@ def added_line(added: "AddedJob") -> str:
     return f"job {added.job}: {added.items} {'item' if added.items == 1 else 'items'}, {added.queued} queued{skipped}"
 
 
-def jobs_table(found: Sequence[Mapping[str, Any] | None], totals: Mapping[str, int]) -> None:
+def jobs_table(
+    found: Sequence[Mapping[str, Any] | None], totals: Mapping[str, int], standing: Sequence[Pause] = ()
+) -> None:
     console = _console()
     if not found:
         console.print("no jobs yet; start one with: ingest add FOLDER")
+        for pause in standing:
+            console.print(_paused_line({"scope": pause.scope, "reason": pause.reason}))
         return
     used = [status for status in Status if totals[status]]
     table = _table("job", "state", "items", *[status.value for status in used])
@@ -64,8 +70,15 @@ def jobs_table(found: Sequence[Mapping[str, Any] | None], totals: Mapping[str, i
             table.add_row(str(one["job"]), _state(one), str(sum(counts.values())), *[str(counts[s]) for s in used])
     table.add_row("all", "", str(sum(totals.values())), *[str(totals[s]) for s in used], style="bold")
     console.print(table)
-    for reason in dict.fromkeys(one["paused"]["reason"] for one in found if one and one["paused"]):
-        console.print(Text(f"paused: {reason}", style="yellow"))
+    for pause in standing:
+        console.print(_paused_line({"scope": pause.scope, "reason": pause.reason}))
+
+
+def _paused_line(paused: Mapping[str, str]) -> Text:
+    """``paused (lane upload): by an operator: night``"""
+    line = plain(f"paused ({say_scope(paused['scope'])}): {paused['reason'].removeprefix('paused ')}")
+    line.stylize("yellow")
+    return line
 
 
 def _state(one: Mapping[str, Any]) -> str:
@@ -79,7 +92,7 @@ def job_lines(one: Mapping[str, Any], ahead: Sequence[Ahead]) -> None:
         if number:
             console.print(Text(f"  {status:<10}{number:>8}", style=COLOURS[Status(status)]))
     if one["paused"]:
-        console.print(Text(f"paused: {one['paused']['reason']}", style="yellow"))
+        console.print(_paused_line(one["paused"]))
     for lane in ahead:
         console.print(f"  {say_ahead(lane)}")
 
@@ -114,6 +127,49 @@ def items_table(found: Sequence[Item]) -> None:
         ]
         table.add_row(*shown)
     console.print(table)
+
+
+def callbacks_table(found: Sequence[Mapping[str, Any]]) -> None:
+    console = _console()
+    if not found:
+        console.print("no callbacks")
+        return
+    table = _table("id", "received", "door", "state", "tries", "submission", "note")
+    for one in found:
+        cells = [one[name] for name in ("id", "received_at", "door", "state", "tries", "submission")]
+        table.add_row(*[str(cell) if cell is not None else "" for cell in cells], plain(one["note"] or ""))
+    console.print(table)
+
+
+def limits_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    """``-`` where nobody knows."""
+    console = _console()
+    table = _table("lane", "limit", "margin", "next slot", "in line", "waiting", "calls", "end", "paused")
+    for row in rows:
+        paused = row["paused"]
+        until = f", until {say_time(datetime.fromisoformat(paused['until']))}" if paused and paused["until"] else ""
+        table.add_row(
+            row["lane"],
+            row["limit"] or "off",
+            _seconds(row["margin"]),
+            _seconds(row["next_slot"]),
+            "-" if row["in_line"] is None else str(row["in_line"]),
+            str(row["items"]),
+            str(row["calls"]),
+            say_time(datetime.fromisoformat(row["end"])) if row["end"] else "-",
+            plain(f"{say_scope(paused['scope'])}: {paused['reason'].removeprefix('paused ')}{until}" if paused else ""),
+        )
+    console.print(table)
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else "0" if not value else f"{value:.3f} s" if value < 1 else f"{value:.1f} s"
+
+
+def say_time(at: datetime) -> str:
+    """Local time, with the day where that is not today."""
+    local = at.astimezone()
+    return f"{local:%H:%M}" if local.date() == datetime.now().astimezone().date() else f"{local:%Y-%m-%d %H:%M}"
 
 
 def story_lines(story: Mapping[str, Any]) -> None:
