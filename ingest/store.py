@@ -8,6 +8,7 @@ import os
 import socket
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -1006,7 +1007,7 @@ def _retry(session: Session, one: Retried, turns: dict[Lane, int]) -> Retried:
         values = _as_new(item, now) | {"turn": turn}
         news, detail = News.RETRY, "a person sends it again"
     try:
-        with session.begin_nested():
+        with session.begin_nested() if "holds" in values else nullcontext():
             told = tell(session, item.id, news, detail=detail, values=values, guard=guard, now=now)
     except IntegrityError:  # Postgres: a worker learned just now that its file has this content
         return Retried(item, Action.PASSED_OVER, "another item has taken over its content just now")
