@@ -3,6 +3,7 @@
 One transaction per unit of work, never an HTTP call inside one, ids and plain rows carried out of it.
 """
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,11 +30,13 @@ class Database:
 
     The default driver mode of SQLite loses read-modify-write updates, and a deferred transaction that upgrades fails at once in
     spite of the busy timeout; so transactions begin explicitly, as IMMEDIATE where they will write.
+
+    ``look_only``: nothing can be changed through it, the file's mode included, and nobody waits long.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, look_only: bool = False) -> None:
         self.url = url
-        self.engine = _engine(url)
+        self.engine = _looking_engine(url) if look_only else _engine(url)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
 
     @contextmanager
@@ -102,6 +105,44 @@ def _engine(url: str) -> Engine:
     return engine
 
 
+#: Longest wait of those who only look: for a connection, a lock, an answer.
+_LOOK_SECONDS = 4
+
+
+def _looking_engine(url: str) -> Engine:
+    if not url.startswith("sqlite"):
+        engine = create_engine(url, hide_parameters=True, connect_args={"connect_timeout": _LOOK_SECONDS})
+
+        @event.listens_for(engine, "connect")
+        def _postgres(connection, _record) -> None:
+            # Statements, not start-up options: a pooler would refuse those.
+            connection.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+            connection.execute(f"SET statement_timeout = '{_LOOK_SECONDS}s'")
+            connection.commit()
+
+        return engine
+    path = Path(make_url(url).database or "").absolute()
+    engine = create_engine(
+        url,
+        hide_parameters=True,
+        # rw: a reader alone could not clean up the log that it opens. A file that is not there is not made.
+        creator=lambda: sqlite3.connect(
+            f"{path.as_uri()}?mode=rw", uri=True, timeout=_LOOK_SECONDS, check_same_thread=False, isolation_level=None
+        ),
+    )
+    engine.dialect.statement_compiler = _HintingCompiler
+
+    @event.listens_for(engine, "connect")
+    def _sqlite(connection, _record) -> None:
+        connection.execute("PRAGMA query_only=ON")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+    return engine
+
+
 _upgrade_lock = threading.Lock()
 _MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 
@@ -118,6 +159,11 @@ def alembic_config(url: str) -> Any:
 def migrate(url: str) -> tuple[str | None, str]:
     """Bring the schema up; (revision before, revision after). Safe when several parts start at once."""
     before, head = revisions(url)
+    if before is not None and before > head:
+        raise ConfigurationError(
+            f"The database has schema {before}, which is newer than this program ({head}); "
+            "install the newer version again, or restore a backup"
+        )
     if before != head:
         from alembic import command  # a third of a second, and hardly ever needed
 

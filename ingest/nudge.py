@@ -8,6 +8,7 @@ import logging
 
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis import RedisError
 
 from ingest import broker
 from ingest.lanes import Lane
@@ -56,6 +57,16 @@ def make_celery(settings: Settings, name: str = "memories-ingest") -> Celery:
         enable_utc=True,
     )
     return app
+
+
+def waiting(app: Celery, queue: str) -> int | None:
+    """Messages of a queue that nobody took yet; None when the broker does not say."""
+    try:
+        with app.connection_for_read() as connection:
+            # Not a passive queue_declare: kombu asks EXISTS without our key prefix, so no queue is ever there.
+            return int(connection.default_channel.client.llen(queue))
+    except (OperationalError, OSError, RedisError):
+        return None
 
 
 class Nudger:

@@ -28,12 +28,16 @@ _WORDS = {
 HOPELESS = frozenset({"0401", "0403", "9009"})
 
 
+def say_trouble(error: AccountTrouble) -> str:
+    return _WORDS.get(error.code, "Memories.ai refuses the account") + f": {error.message}"
+
+
 def account_trouble(session: Session, account: Account, error: AccountTrouble, probe: float) -> None:
     """Stop everything of this account, with the reason, until another key is configured or a call passes ``probe`` seconds later.
 
     Credit may be topped up and a key be re-enabled at any time, and nobody should have to tell us.
     """
-    reason = _WORDS.get(error.code, "Memories.ai refuses the account") + f": {error.message}"
+    reason = say_trouble(error)
     log.warning("paused: %s. It is tried again in %s; another key is tried at once", reason, say_duration(probe))
     store.pause(
         session,

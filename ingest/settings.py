@@ -5,6 +5,7 @@ The receiver, which may face the internet, reads only :class:`StateSettings` (th
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TypeVar
@@ -28,7 +29,14 @@ _SHORTEST_LEASE = 2.0
 
 
 class ConfigurationError(Exception):
-    """What is wrong with the configuration and what to do, as one sentence for the person who reads it."""
+    """What is wrong with the configuration and what to do, as one sentence for the person who reads it.
+
+    ``variables`` are those that were given a wrong value, where the trouble is one of values.
+    """
+
+    def __init__(self, sentence: str, variables: Iterable[str] = ()) -> None:
+        super().__init__(sentence)
+        self.variables = frozenset(variables)
 
 
 @dataclass(frozen=True)
@@ -232,10 +240,20 @@ def load() -> Settings:
 S = TypeVar("S", bound=StateSettings)
 
 
-def read(kind: type[S]) -> S:
+def load_without(variables: Iterable[str]) -> Settings:
+    """As :func:`load`, with these variables left at their defaults: to look on behind a mistake."""
+    fields_ = {str(one.validation_alias): one for one in Settings.model_fields.values()}
+    return read(
+        Settings,
+        **{name: fields_[name].get_default(call_default_factory=True) for name in variables if name in fields_},
+    )
+
+
+def read(kind: type[S], **instead: object) -> S:
+    """``instead`` goes before the environment, by the variable's name."""
     try:
         # Named only where it exists: pydantic warns of a missing folder, and most machines have none.
-        return kind(_secrets_dir=SECRETS if SECRETS.is_dir() else None)  # type: ignore[call-arg]
+        return kind(_secrets_dir=SECRETS if SECRETS.is_dir() else None, **instead)  # type: ignore[call-arg, arg-type]
     except SettingsError as error:
         raise ConfigurationError(f"A secret file in {SECRETS} cannot be read: {error.__cause__ or error}") from None
     except UnicodeDecodeError:
@@ -243,9 +261,9 @@ def read(kind: type[S]) -> S:
     except PermissionError as error:
         raise ConfigurationError(f"{error.filename or '.env'} cannot be read: permission denied") from None
     except ValidationError as error:
-        sentences = []
+        wrong = {}
         for one in error.errors():
             variable = ".".join(str(part) for part in one["loc"]) or "settings"
-            reason = str(one.get("ctx", {}).get("error") or one["msg"])
-            sentences.append(f"{variable}: {reason}")
-        raise ConfigurationError("; ".join(sentences)) from None
+            wrong[variable] = str(one.get("ctx", {}).get("error") or one["msg"])
+        sentences = [f"{variable}: {reason}" for variable, reason in wrong.items()]
+        raise ConfigurationError("; ".join(sentences), wrong) from None

@@ -7,7 +7,7 @@ the connection stands: httpcore's trace calls ``Gate.before_write`` before the f
 import hashlib
 import socket
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -129,8 +129,15 @@ class Upstream:
     """The vendor at one address with one key. Thread-safe; ``cut`` ends what is under way."""
 
     def __init__(
-        self, base_url: str, key: str, *, silence: float = 120.0, transport: httpx.BaseTransport | None = None
+        self,
+        base_url: str,
+        key: str,
+        *,
+        silence: float = 120.0,
+        transport: httpx.BaseTransport | None = None,
+        hear: Callable[[httpx.Response], None] | None = None,
     ) -> None:
+        """``hear`` gets each response before its body is read."""
         host = httpx.URL(base_url).host
         self._base = base_url.rstrip("/")
         self._key = key.encode()
@@ -145,6 +152,7 @@ class Upstream:
             trust_env=host not in ("127.0.0.1", "localhost", "::1"),
             transport=transport,
             follow_redirects=False,
+            event_hooks={"response": [hear] if hear else []},
         )
 
     def close(self) -> None:
@@ -195,9 +203,11 @@ class Upstream:
 
     # Questions.
 
-    def list_videos(self, unique_id: str, page: int, gate: Gate, video_nos: Sequence[str] | None = None) -> list[Video]:
-        """L1, one page of 200, newest first; with ``video_nos`` only those, where the vendor honours it."""
-        body: dict[str, Any] = {"page": page, "size": LIST_PAGE, "unique_id": unique_id}
+    def list_videos(
+        self, unique_id: str, page: int, gate: Gate, video_nos: Sequence[str] | None = None, size: int = LIST_PAGE
+    ) -> list[Video]:
+        """L1, one page, newest first; with ``video_nos`` only those, where the vendor honours it."""
+        body: dict[str, Any] = {"page": page, "size": size, "unique_id": unique_id}
         if video_nos:
             body["video_nos"] = list(video_nos)
         data = self._call("POST", "list_videos", gate, json=body).data
