@@ -467,3 +467,83 @@ def submission_of_task(session: Session, task_id: str) -> Submission | None:
 
 def item_of_video(session: Session, video_no: str) -> Item | None:
     return session.execute(select(Item).where(_item.c.video_no == video_no)).scalars().first()
+
+
+# What a look at the whole installation needs; each is bounded, whatever the tables hold
+
+_LOOK_AT = 10_000
+
+
+def living_workers(session: Session, since: int) -> list[Worker]:
+    """Workers whose heartbeat is younger than ``since``."""
+    return list(session.execute(select(Worker).where(_worker.c.seen_at > since).order_by(_worker.c.name)).scalars())
+
+
+def sending_now(session: Session, now: int) -> list[tuple[str, str]]:
+    """(worker, lane) of each request that is in a living worker's hands."""
+    query = select(_submission.c.worker, _submission.c.lane).where(
+        text("submission.state = 'open'"), _submission.c.lease_until > now
+    )
+    return [(worker, lane) for worker, lane in session.execute(query.limit(_LOOK_AT))]
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What of a lane could be sent now: how many items (all of the first thousands), and since when the oldest waits, ms."""
+
+    items: int
+    since: int
+
+
+def due_on_lane(session: Session, lane: Lane, now: int) -> Due | None:
+    """The first in the order of the claim; items of paused jobs do not count. None where nothing is due."""
+    paused = set(paused_jobs(session))
+    first = queued(select(_item.c.due_at, _item.c.job_id)).where(_item.c.lane == lane)
+    first = first.order_by(_item.c.priority.desc(), _item.c.turn, _item.c.id).limit(_LOOK_AT)
+    due = [due_at for due_at, job_id in session.execute(first) if due_at <= now and job_id not in paused]
+    return Due(len(due), min(due)) if due else None
+
+
+def last_sent(session: Session, lane: Lane, since: int) -> int | None:
+    """When a request of this lane left last, ms; 0 where none did after ``since``, None where too much else was sent to tell."""
+    latest = select(_submission.c.lane, _submission.c.created_at, _submission.c.sent_at)
+    newest_first = session.execute(latest.order_by(_submission.c.id.desc()).limit(_LOOK_AT // 2)).all()
+    sent = [one.sent_at for one in newest_first if one.lane == lane and one.sent_at is not None]
+    if sent:
+        return max(sent)
+    reaches_back = len(newest_first) < _LOOK_AT // 2 or newest_first[-1].created_at < since
+    return 0 if reaches_back else None
+
+
+def pause_ended(session: Session, scopes: Collection[str]) -> int:
+    """When the last pause of these ended by time, ms; 0 for never, or long ago."""
+    return session.execute(select(func.max(_pause.c.until)).where(_pause.c.scope.in_(list(scopes)))).scalar() or 0
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """Callbacks that wait (the first thousands), since when the oldest that nobody looked at does, ms, and what came to nothing lately."""
+
+    new: int
+    parked: int
+    oldest_new: int | None
+    looked_at: int
+    unmatched: int
+    malformed: int
+
+
+def inbox(session: Session) -> Inbox:
+    todo = select(_callback.c.state, _callback.c.received_at).where(text("callback.state IN ('new', 'parked')"))
+    todo = todo.with_hint(_callback, "INDEXED BY ix_callback_todo", "sqlite").order_by(_callback.c.due_at)
+    waiting = session.execute(todo.limit(_LOOK_AT)).all()
+    new = [one.received_at for one in waiting if one.state == "new"]
+    newest = select(_callback.c.state).order_by(_callback.c.id.desc()).limit(1000)
+    states = list(session.execute(newest).scalars())
+    return Inbox(
+        new=len(new),
+        parked=len(waiting) - len(new),
+        oldest_new=min(new, default=None),
+        looked_at=len(states),
+        unmatched=states.count("unmatched"),
+        malformed=states.count("malformed"),
+    )

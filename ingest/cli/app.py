@@ -151,6 +151,22 @@ def migrate_command() -> None:
 
 
 @app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check everything a first start trips over, one line each; exit 1 if something keeps an import from working."""
+    from ingest.doctor.checks import run
+    from ingest.doctor.visit import State
+
+    failed = False
+    for result in run():
+        failed |= result.state is State.FAIL
+        if as_json:
+            print(json.dumps({"check": result.check, "state": result.state, "detail": result.detail}), flush=True)
+        else:
+            show.result_line(result)
+    raise typer.Exit(int(failed))
+
+
+@app.command()
 def demo(
     keep: Annotated[bool, typer.Option(help="Leave the service running until Ctrl-C.")] = False,
 ) -> None:

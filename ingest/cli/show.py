@@ -1,5 +1,6 @@
 """How results look to a person: plain tables on a terminal and in a pipe alike."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from ingest.statuses import Status
 
 if TYPE_CHECKING:
     from ingest.cli.adding import AddedJob
+    from ingest.doctor.visit import Result
 
 COLOURS = {
     Status.QUEUED: "white",
@@ -198,3 +200,13 @@ def story_lines(story: Mapping[str, Any]) -> None:
     for one in story["events"]:
         table.add_row(one["at"], one["from"] or "", coloured(one["to"]), one["news"], plain(one["detail"] or ""))
     console.print(table)
+
+
+_STATES = {"ok": ("ok  ", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "bold red")}
+
+
+def result_line(one: "Result") -> None:
+    """A check of the doctor: folded by nobody but the terminal."""
+    word, style = _STATES[one.state]
+    _console().print(Text(word, style=style), f"{one.check:<15}", plain(one.detail), soft_wrap=True)
+    sys.stdout.flush()
