@@ -1,7 +1,7 @@
 """A service that runs: who lives, who works, who ticks, what waits too long."""
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from ingest import nudge, queries
@@ -52,11 +52,8 @@ def workers(visit: Visit) -> Finding:
         return ok("none, as no service runs")
     if not visit.workers:
         raise NotChecked("no worker is alive")
-    now = now_ms()
-    with visit.opened().read() as session:
-        busy = {worker for worker, _lane in queries.sending_now(session, now)}
     waiting = _waiting(visit, settings)
-    return together([*unserved(visit.workers), *deaf(visit.workers, now, busy, waiting), canary(visit.workers, now)])
+    return together([*unserved(visit.workers), *deaf(visit.workers, waiting), canary(visit.workers, now_ms())])
 
 
 def _waiting(visit: Visit, settings: Settings) -> dict[str, int | None]:
@@ -74,9 +71,16 @@ def _queues(worker: Worker) -> list[str]:
     return [queue.strip() for queue in worker.queues.split(",") if queue.strip()]
 
 
-def _took_ago(worker: Worker, now: int) -> int:
-    """Since when it took nothing, ms; one that never did counts from its start."""
-    return now - max(worker.took_at or 0, worker.started_at)
+def _silent(worker: Worker) -> int:
+    """How long it had taken nothing at its last heartbeat, ms; one that never did counts from its start."""
+    return worker.seen_at - max(worker.took_at or 0, worker.started_at)
+
+
+def _patience(worker: Worker, alive: Sequence[Worker]) -> int:
+    """How long it may be silent, ms. Ticks come several a second, for all; the canary of ``send`` comes now and then, for one of them."""
+    if SETTLE in _queues(worker):
+        return _SILENT_MS
+    return _SILENT_MS * sum(SEND in _queues(one) for one in alive)
 
 
 def unserved(alive: Sequence[Worker]) -> list[Finding]:
@@ -92,14 +96,14 @@ def unserved(alive: Sequence[Worker]) -> list[Finding]:
     ]
 
 
-def deaf(alive: Sequence[Worker], now: int, busy: Collection[str], waiting: Mapping[str, int | None]) -> list[Finding]:
-    """Workers that live and take nothing. Not those with all hands full, nor those for whom there is nothing to take."""
+def deaf(alive: Sequence[Worker], waiting: Mapping[str, int | None]) -> list[Finding]:
+    """Workers that live and take nothing, though there is something to take. (One with all hands full says that it takes.)"""
     findings = []
     for one in alive:
-        silent = _took_ago(one, now)
-        if not _queues(one) or one.stopping_at or silent <= _SILENT_MS or one.name in busy:
+        silent = _silent(one)
+        if not _queues(one) or one.stopping_at or silent <= _patience(one, alive):
             continue
-        if all(nobody_ticks(alive, now, queue, waiting.get(queue)) for queue in _queues(one)):
+        if all(nobody_ticks(alive, queue, waiting.get(queue)) for queue in _queues(one)):
             continue
         findings.append(
             fail(
@@ -109,12 +113,12 @@ def deaf(alive: Sequence[Worker], now: int, busy: Collection[str], waiting: Mapp
     return findings
 
 
-def nobody_ticks(alive: Sequence[Worker], now: int, queue: str, waiting: int | None) -> bool:
+def nobody_ticks(alive: Sequence[Worker], queue: str, waiting: int | None) -> bool:
     """The queue is empty and none of its workers took anything: they hear well, but nobody speaks."""
     if any(not _queues(one) for one in alive):
         return False  # that one may have taken what came
     serving = [one for one in alive if queue in _queues(one)]
-    return bool(serving) and waiting == 0 and all(_took_ago(one, now) > _SILENT_MS for one in serving)
+    return bool(serving) and waiting == 0 and all(_silent(one) > _SILENT_MS for one in serving)
 
 
 def canary(alive: Sequence[Worker], now: int) -> Finding:
@@ -133,17 +137,16 @@ def beat(visit: Visit) -> Finding:
         return ok("none, as no service runs")
     if not visit.workers:
         raise NotChecked("no worker is alive")
-    now = now_ms()
     settling = [one for one in visit.workers if SETTLE in _queues(one)]
     if not settling:
         raise NotChecked("no worker says that it takes ticks")
-    silent = min(_took_ago(one, now) for one in settling)
+    silent = min(map(_silent, settling))
     if silent <= _SILENT_MS:
-        return ok(f"ticks arrive, the last {say_duration(silent / 1000)} ago at most")
+        return ok("ticks arrive")
     waiting = _waiting(visit, settings)[SETTLE]
     if waiting is None:
         raise NotChecked("no tick was taken for a minute, and the broker does not say whether any came")
-    if not nobody_ticks(visit.workers, now, SETTLE, waiting):
+    if not nobody_ticks(visit.workers, SETTLE, waiting):
         ticks = "1 tick lies" if waiting == 1 else f"{waiting} ticks lie"
         return warn(f"{ticks} in the broker, and none is taken; see the line about workers")
     return fail(

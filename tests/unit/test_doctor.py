@@ -241,8 +241,8 @@ def test_a_stand_in_on_this_machine_may_call_this_machine():
 # A service that runs
 
 
-def deaf(*alive: Worker, busy: tuple[str, ...] = (), settle: int | None = 3, send: int | None = 3) -> list[str]:
-    return [one.detail for one in running.deaf(alive, NOW, set(busy), {"settle": settle, "send": send})]
+def deaf(*alive: Worker, settle: int | None = 3, send: int | None = 3) -> list[str]:
+    return [one.detail for one in running.deaf(alive, {"settle": settle, "send": send})]
 
 
 def test_a_worker_that_lives_and_takes_nothing_is_deaf():
@@ -264,8 +264,11 @@ def test_a_worker_with_a_reason_to_be_silent_is_not_deaf(fine):
     assert deaf(fine) == []
 
 
-def test_a_worker_with_its_hands_full_is_not_deaf():
-    assert deaf(worker(took_ago=5 * MINUTE), busy=("host:1",)) == []
+def test_the_canary_of_the_send_queue_reaches_one_of_many_so_each_is_given_longer():
+    alone = worker(queues="send", took_ago=2 * MINUTE)
+    assert len(deaf(alone)) == 1
+    assert deaf(alone, *[worker(f"host:{n}", "send") for n in (2, 3)]) == []
+    assert len(deaf(worker(queues="send,settle", took_ago=2 * MINUTE), worker("host:2", "send"))) == 1
 
 
 def test_where_nobody_ticks_it_is_not_the_workers_who_are_deaf():
