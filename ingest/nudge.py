@@ -62,7 +62,7 @@ def make_celery(settings: Settings, name: str = "memories-ingest") -> Celery:
 def waiting(app: Celery, queue: str) -> int | None:
     """Messages of a queue that nobody took yet; None when the broker does not say."""
     try:
-        with app.connection_for_read() as connection:
+        with app.pool.acquire(block=True, timeout=2) as connection:
             # Not a passive queue_declare: kombu asks EXISTS without our key prefix, so no queue is ever there.
             return int(connection.default_channel.client.llen(queue))
     except (OperationalError, OSError, RedisError):

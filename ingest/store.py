@@ -291,9 +291,15 @@ def learn_content(
     values: dict[str, Any] = {"sha256": sha256, "size": size}
     if mtime_ns is not None:
         values["mtime_ns"] = mtime_ns
+    mine = update(_item).where(_item.c.id == item_id)
     if owner is None:
-        values["holds"] = key
-    session.execute(update(_item).where(_item.c.id == item_id).values(**values))
+        try:
+            with session.begin_nested():
+                session.execute(mine.values(**values, holds=key))
+            return None
+        except IntegrityError:  # Postgres: another turn has learned the same of another file a moment ago
+            owner = _owners(session, [key]).get(key)
+    session.execute(mine.values(**values))
     return owner if owner and owner[0] != item_id else None
 
 

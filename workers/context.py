@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 import redis
 from celery import Celery
-from kombu.exceptions import ChannelError, OperationalError
 from sqlalchemy.exc import SQLAlchemyError
 
-from ingest import broker, pauses, queries, store
+from ingest import broker, nudge, pauses, queries, store
 from ingest.clock import now_ms
 from ingest.database import Database, open_database
 from ingest.lanes import CAPTION_LANES, Lane
@@ -70,14 +69,11 @@ class Context:
             return queries.pause_of_lane(session, lane, self.settings.account_for(lane))
 
     def waiting_turns(self) -> int:
-        """Turns that lie in the broker and nobody took yet."""
-        try:
-            with self.celery.pool.acquire(block=True, timeout=2) as connection:
-                return int(connection.default_channel.queue_declare(queue=SEND, passive=True).message_count)
-        except ChannelError:
-            return 0  # an empty list does not exist in Redis
-        except (OperationalError, OSError, redis.RedisError) as error:
-            raise QuotaUnavailable(f"the broker did not answer: {error}") from error
+        """Messages that lie in the broker's queue for turns and nobody took yet."""
+        number = nudge.waiting(self.celery, SEND)
+        if number is None:
+            raise QuotaUnavailable("the broker did not answer")
+        return number
 
     def close_lane(self, lane: Lane, error: TooFast) -> None:
         """After a 0429: nobody sends on this lane for a while, and people see why."""

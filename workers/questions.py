@@ -247,7 +247,8 @@ def _hear_of_post(context: Context, session: Session, item: Item, video: Video, 
     if item.video_no not in (None, video.video_no):
         store.note_second_video(session, item.id, video.video_no)
         return
-    if item.status != Status.UNPARSE and video.word is Word.PENDING:
+    given_up = item.status == Status.FAIL and item.video_no is not None  # that it is not ready is no news
+    if item.status != Status.UNPARSE and video.word is Word.PENDING and not given_up:
         values = {
             "video_no": video.video_no,
             "task_id": submission.task_id,
@@ -283,7 +284,7 @@ def _hear_nothing_of_post(context: Context, session: Session, item: Item, submis
         if not store.tell(session, item.id, News.EXPIRED, submission_id=submission.id, values=values):
             store.no_late_news(session, [item.id])
     else:
-        store.ask_again(session, item, delay(context, item))
+        _ask_until(context, session, item, context.timings.scrape)
 
 
 # What an answer means for an item
@@ -312,7 +313,13 @@ def hear(context: Context, session: Session, item: Item, video: Video | None) ->
             values={"error_code": "not_ready", "error": said},
         )
     else:
-        store.ask_again(session, item, delay(context, item))
+        _ask_until(context, session, item, context.timings.parse)
+
+
+def _ask_until(context: Context, session: Session, item: Item, deadline: float) -> None:
+    """Ask again, and at the deadline at the latest: how long it may take is a promise."""
+    left = ((item.accepted_at or item.updated_at) - now_ms()) / 1000 + deadline
+    store.ask_again(session, item, min(delay(context, item), max(_AFTER_TROUBLE, left + 0.1)))
 
 
 def _still_late(context: Context, session: Session, item: Item) -> None:

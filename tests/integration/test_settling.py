@@ -407,6 +407,30 @@ def test_parse_in_a_callback_is_a_hint_not_a_result(context: Context, upstream: 
     assert "codec" in (item.error or "")
 
 
+def test_a_post_given_up_is_not_revived_by_a_look_at_its_task(context: Context, upstream: Vendor) -> None:
+    urls = [f"https://www.tiktok.com/@a/video/730000000000000000{n}" for n in (1, 2)]
+    _add(context, *urls)
+    _accept(context, Lane.SCRAPE, None, "task")
+    listed = _video("VI1", "one", now_ms()) | {"video_url": urls[0]}
+    upstream.answers["get_video_ids_by_task_id"] = lambda _: ok({"videos": [listed]})
+    upstream.answers["get_metadata"] = lambda _: ok(listed)
+    _ask(context)
+    _sql(context, f"UPDATE item SET accepted_at = {now_ms() - 3_601_000} WHERE id = 1")
+    _ask(context)
+    assert [(item.status, item.error_code) for item in _items(context)] == [("FAIL", "not_ready"), ("UNPARSE", None)]
+    _ask(context)  # its sibling is still looked for
+    assert _items(context)[0].status == "FAIL"
+
+
+def test_the_last_question_comes_at_the_deadline(context: Context, upstream: Vendor) -> None:
+    _add(context, "https://a.example/1.mp4")
+    _accept(context, Lane.UPLOAD, "VI1")
+    upstream.answers["get_metadata"] = lambda _: ok(_video("VI1", "x", now_ms()))
+    _sql(context, f"UPDATE item SET asked = 20, accepted_at = {now_ms() - 3_590_000}")
+    _ask(context)
+    assert _items(context)[0].due_at <= now_ms() + 11_000
+
+
 def test_what_a_callback_names_and_nobody_knows_is_parked(context: Context) -> None:
     assert _call_back(context, "upload", new_short_id(), {"videoNo": "VI404", "status": "PARSE"}).state == "parked"
     assert _call_back(context, "upload", new_short_id(), b"not json").state == "malformed"
@@ -427,6 +451,12 @@ def test_a_parked_callback_is_applied_when_its_video_becomes_known(context: Cont
 
 
 # Turns
+
+
+def test_turns_that_nobody_took_yet_are_counted(context: Context) -> None:
+    before = context.waiting_turns()
+    context.nudger.turn(Lane.UPLOAD, 3)
+    assert context.waiting_turns() == before + 3
 
 
 def test_a_file_moved_away_during_its_upload_keeps_its_answer(

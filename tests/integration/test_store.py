@@ -381,3 +381,26 @@ def test_trouble_of_many_hours_keeps_its_longest_back_off(database: Database) ->
         session.execute(text("UPDATE pause SET count = 5000"))
         pauses.unreachable(session, Lane.UPLOAD, Unavailable("unreachable", "away"))
         assert session.get_one(Pause, ("lane:upload", "upstream")).until <= now_ms() + 36_000  # type: ignore[operator]
+
+
+def test_two_turns_that_learn_the_same_content_at_once_find_one_owner(database: Database) -> None:
+    _add(database, _file(1), _file(2))
+    first_holds, second_asks = threading.Event(), threading.Event()
+
+    def first() -> tuple[int, str] | None:
+        with database.write() as session:
+            twin = store.learn_content(session, 1, "abc", 100, 1)
+            first_holds.set()
+            second_asks.wait(0.5)
+        return twin
+
+    def second() -> tuple[int, str] | None:
+        first_holds.wait(5)
+        with database.write() as session:
+            return store.learn_content(session, 2, "abc", 100, 1)
+
+    with ThreadPoolExecutor(2) as pool:
+        twins = [future.result() for future in (pool.submit(first), pool.submit(second))]
+    assert twins[0] is None
+    assert twins[1] is not None and twins[1][0] == 1
+    assert [item.sha256 for item in _items(database)] == ["abc", "abc"]

@@ -14,7 +14,7 @@ from tests.storm.library import make_sources
 pytestmark = [pytest.mark.storm, pytest.mark.timeout(900)]
 
 LIMITS = "upload=20/s,scrape=1/2s,list=20/s,detail=20/s,task_status=10/s"
-TIMINGS = "scrape=60s,poll=2s,unsure=15s,lease=10s,parse=120s,http=6s,probe=10s"
+TIMINGS = "scrape=60s,poll=2s,unsure=15s,lease=10s,parse=90s,http=6s,probe=10s"
 
 #: What meets a request: each call is hit by one of these with the probability in sum (three seeds: 5 %, 12 %, 20 %).
 REQUESTS = [
@@ -138,7 +138,7 @@ def test_every_end_is_the_truth_while_everything_fails(
             with Operator(service, seed) as operator:
                 eventually(lambda: vendor.report()["out_of_credit"], 120, "the credit to be spent")
                 httpx.post(f"{vendor.url}/_sandbox/credit", json={"calls": None}).raise_for_status()
-                service.wait(1, 280)
+                service.wait(1, 400)
             assert operator.complaints == []
             eventually(lambda: not _open(service), 200, "what the operator added to end")
             items, report = service.items(), vendor.report()
