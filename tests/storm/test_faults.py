@@ -62,7 +62,7 @@ class Operator:
 
     def ask(self, *words: str, codes: tuple[int, ...] = (0,)) -> str:
         done = self.service.run(*words)
-        name = " ".join(words[:2])
+        name = " ".join(words[: 2 if words[0] == "callbacks" else 1])
         self.ran[name] = self.ran.get(name, 0) + 1
         if done.returncode not in codes or "Traceback" in done.stderr:
             self.complaints.append(
