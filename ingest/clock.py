@@ -7,8 +7,25 @@ from datetime import UTC, datetime
 _SNOWFLAKE_EPOCH_MS = 1_609_459_200_000
 
 
+#: What a clock that all hosts share said, ms, and our monotonic clock at that moment, seconds.
+_shared: tuple[int, float] | None = None
+
+
 def now_ms() -> int:
-    return time.time_ns() // 1_000_000
+    """Now, by the clock that the hosts of this state share; by our own where one host has it all."""
+    if _shared is None:
+        return time.time_ns() // 1_000_000
+    then, at = _shared
+    return then + int((time.monotonic() - at) * 1000)
+
+
+def follow(shared_ms: int, at: float) -> None:
+    """From now on go by a shared clock, which said ``shared_ms`` when ``time.monotonic()`` was ``at``.
+
+    Leases and due times are written by one host and read by another: a host an hour ahead would take all others for dead.
+    """
+    global _shared
+    _shared = (shared_ms, at)
 
 
 def iso(ms: int | None) -> str | None:

@@ -5,6 +5,7 @@ One transaction per unit of work, never an HTTP call inside one, ids and plain r
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlmodel import Session
 
 import ingest.models  # noqa: F401  (fills the metadata)
+from ingest import clock
 from ingest.home import network_filesystem
 from ingest.settings import ConfigurationError
 
@@ -52,6 +54,15 @@ class Database:
     def read(self) -> Iterator[Session]:
         with self.engine.connect() as connection, _session(connection) as session:
             yield session
+
+    def follow_clock(self) -> None:
+        """Go by the database's clock, where hosts share a database: theirs may differ."""
+        if self.is_sqlite:
+            return
+        with self.engine.connect() as connection:
+            asked = time.monotonic()
+            shared = connection.execute(text("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")).scalar()
+            clock.follow(int(shared or 0), (asked + time.monotonic()) / 2)
 
     def dispose(self) -> None:
         self.engine.dispose()
@@ -200,4 +211,6 @@ def open_database(url: str) -> Database:
             "put INGEST_HOME on a local disk, or set INGEST_DATABASE_URL to a PostgreSQL"
         )
     migrate(url)
-    return Database(url)
+    database = Database(url)
+    database.follow_clock()
+    return database

@@ -168,6 +168,7 @@ class Renewer:
                 took_at = self._took_at
             self._wake.clear()
             try:
+                self._database.follow_clock()
                 with self._database.write() as session:
                     if self._post is not None:
                         stopping = now_ms() if self._stop.is_set() else None

@@ -214,6 +214,8 @@ def look_at_task(context: Context, submission: Submission, asked_about: set[int]
             unmatched.append(video.video_no)
         else:
             matched[item.id] = video
+    missing = [item for item in items if item.id in asked_about and item.id not in matched]
+    matched |= _brought_by_a_lost_task(context, submission, missing)
     with context.database.write() as session:
         if unmatched:
             store.note_unmatched(session, submission.id, unmatched)
@@ -223,6 +225,31 @@ def look_at_task(context: Context, submission: Submission, asked_about: set[int]
                 _hear_of_post(context, session, item, matched[item.id], submission)
             elif item.id in asked_about:
                 _hear_nothing_of_post(context, session, item, submission)
+
+
+def _brought_by_a_lost_task(context: Context, submission: Submission, missing: Sequence[Item]) -> dict[int, Video]:
+    """At the deadline, posts that an earlier scrape may have brought whose answer was lost, and its task with it: they are in the list."""
+    late = {
+        (item.platform, item.post_id): item
+        for item in missing
+        if item.attempts > 1 and item.status == Status.UNPARSE and _passed(_waits_since(item), context.timings.scrape)
+    }
+    if not late or submission.library == PUBLIC:  # public videos are in no list
+        return {}
+    listed = sweep(context, submission.unique_id, min(item.created_at for item in late.values()))
+    with context.database.read() as session:
+        owned = queries.owned(session, [video.video_no for video in listed])
+    found: dict[int, Video] = {}
+    for video in listed:
+        if video.video_no in owned or len(found) == len(late):
+            continue
+        try:
+            item = late.get(_post_of(context, submission, video))
+        except NoAnswer:
+            break  # nothing here tells where a video came from
+        if item is not None and item.id is not None:
+            found[item.id] = video
+    return found
 
 
 def _post_of(context: Context, submission: Submission, video: Video) -> tuple[str | None, str | None]:
@@ -267,7 +294,7 @@ def _hear_of_post(context: Context, session: Session, item: Item, video: Video, 
 
 def _hear_nothing_of_post(context: Context, session: Session, item: Item, submission: Submission) -> None:
     assert item.id is not None
-    since = item.accepted_at or item.updated_at
+    since = _waits_since(item)
     if (
         submission.hinted_task_state == Word.BROKEN
         and item.status == Status.UNPARSE
@@ -285,6 +312,10 @@ def _hear_nothing_of_post(context: Context, session: Session, item: Item, submis
             store.no_late_news(session, [item.id])
     else:
         _ask_until(context, session, item, context.timings.scrape)
+
+
+def _waits_since(item: Item) -> int:
+    return item.accepted_at or item.updated_at
 
 
 # What an answer means for an item

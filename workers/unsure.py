@@ -145,11 +145,14 @@ def _unsettled(context: Context, one: Submission) -> Unsettled:
     assert one.id is not None
     # Without the moment of sending (its sender died), the moment it was written down is the earliest.
     ended = one.ended_at or now_ms()
+    # Creation times are by the vendor's clock. Where that differs the window is wider, never moved: one candidate too many leaves it
+    # unsure, one too few sends it twice.
+    ahead = round((context.upstream(Lane.LIST).ahead or 0.0) * 1000)
     return Unsettled(
         submission_id=one.id,
         short_id=one.short_id,
-        since_ms=one.sent_at or one.created_at,
-        until_ms=min(now_ms(), ended + round(context.timings.unsure * 1000)),
+        since_ms=(one.sent_at or one.created_at) + min(0, ahead),
+        until_ms=min(now_ms(), ended + round(context.timings.unsure * 1000)) + max(0, ahead),
         size=one.size,
         name_hint=one.name_hint,
     )

@@ -2,11 +2,9 @@
 
 import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-import httpx
 from sqlalchemy import text
 
 from ingest import broker
@@ -38,13 +36,7 @@ def upstream(visit: Visit) -> Finding:
         raise NotChecked("there is no key to ask with")
     if visit.redis is None and visit.runs is not False:
         raise NotChecked("without Redis no call is made while a service may run")
-    heard: list[float] = []
-
-    def hear(response: httpx.Response) -> None:
-        if (ahead := _ahead_of_us(response.headers.get("date", ""))) is not None:
-            heard.append(ahead)
-
-    vendor = Upstream(settings.api_url, settings.account.key, silence=_ASK_SECONDS, hear=hear)
+    vendor = Upstream(settings.api_url, settings.account.key, silence=_ASK_SECONDS)
     try:
         _ask(visit, settings, vendor)
     except NotSoon as wait:
@@ -55,8 +47,8 @@ def upstream(visit: Visit) -> Finding:
         return upstream_says(error, settings.api_url)
     finally:
         vendor.close()
-        if heard:
-            visit.clocks["Memories.ai"] = heard[0]
+        if vendor.ahead is not None:
+            visit.clocks["Memories.ai"] = vendor.ahead
     if settings.api_url.startswith("http://") and not is_loopback(settings.api_url):
         return warn(f"{settings.api_url} accepts the key, but it travels unencrypted; use https://")
     return ok(f"{settings.api_url} accepts the key")
@@ -89,14 +81,6 @@ def upstream_says(error: UpstreamError, url: str) -> Finding:
         if error.code == "unreachable":
             return fail(f"{error.message}; check the network, a proxy (HTTPS_PROXY), and MEMORIES_API_URL")
     return fail(f"{url} does not answer like Memories.ai: {message}")
-
-
-def _ahead_of_us(date_header: str) -> float | None:
-    try:
-        # The header has whole seconds, cut off.
-        return parsedate_to_datetime(date_header).timestamp() + 0.5 - time.time()
-    except ValueError:
-        return None
 
 
 # Clocks

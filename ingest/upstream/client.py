@@ -7,14 +7,16 @@ the connection stands: httpcore's trace calls ``Gate.before_write`` before the f
 import hashlib
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 import h11
 import httpx
 
+from ingest.clock import now_ms
 from ingest.upstream.errors import AccountTrouble, Refused, TooFast, Unavailable, Unsure, UpstreamError
 from ingest.upstream.fields import (
     OK_CODES,
@@ -135,9 +137,9 @@ class Upstream:
         *,
         silence: float = 120.0,
         transport: httpx.BaseTransport | None = None,
-        hear: Callable[[httpx.Response], None] | None = None,
     ) -> None:
-        """``hear`` gets each response before its body is read."""
+        #: How far the vendor's clock is ahead of ours by its last answer, seconds; None as long as it has not said.
+        self.ahead: float | None = None
         host = httpx.URL(base_url).host
         self._base = base_url.rstrip("/")
         self._key = key.encode()
@@ -152,8 +154,16 @@ class Upstream:
             trust_env=host not in ("127.0.0.1", "localhost", "::1"),
             transport=transport,
             follow_redirects=False,
-            event_hooks={"response": [hear] if hear else []},
+            event_hooks={"response": [self._read_clock]},
         )
+
+    def _read_clock(self, response: httpx.Response) -> None:
+        try:
+            # The header has whole seconds, cut off.
+            said = parsedate_to_datetime(response.headers.get("date", "")).timestamp() + 0.5
+        except ValueError:
+            return
+        self.ahead = said - now_ms() / 1000
 
     def close(self) -> None:
         self._client.close()

@@ -422,6 +422,22 @@ def test_a_post_given_up_is_not_revived_by_a_look_at_its_task(context: Context, 
     assert _items(context)[0].status == "FAIL"
 
 
+def test_a_post_that_a_lost_scrape_brought_is_found_before_it_is_given_up(context: Context, upstream: Vendor) -> None:
+    url = "https://www.tiktok.com/@a/video/7300000000000000001"
+    _add(context, url)
+    _accept(context, Lane.SCRAPE, None, "task")
+    listed = _video("VI1", "one", now_ms(), "PARSE")
+    upstream.answers["get_video_ids_by_task_id"] = lambda _: ok({"videos": []})
+    upstream.answers["list_videos"] = _pages([_video("VI0", "a stranger", now_ms()), listed])
+    upstream.answers["get_private_video_details"] = lambda request: ok(
+        listed | {"video_no": request["video_no"], "video_url": url if request["video_no"] == "VI1" else "https://x/y"}
+    )
+    _sql(context, f"UPDATE item SET attempts = 2, accepted_at = {now_ms() - 3_601_000}")
+    _ask(context)
+    item = _items(context)[0]
+    assert (item.status, item.video_no) == ("PARSE", "VI1")
+
+
 def test_the_last_question_comes_at_the_deadline(context: Context, upstream: Vendor) -> None:
     _add(context, "https://a.example/1.mp4")
     _accept(context, Lane.UPLOAD, "VI1")
