@@ -2,14 +2,18 @@
 
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 from sqlalchemy import create_engine, text
 
+from ingest.broker import server_command, socket_path
 from ingest.samples import make_video
+from tests.service import eventually
 
 
 @pytest.fixture
@@ -27,6 +31,30 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(60):
         make_video(folder / f"clip {number:02}.mp4", seconds=0.4, seed=number)
     return folder
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[str]:
+    """The address of a running Valkey."""
+    home = Path(tempfile.mkdtemp(prefix="vk-"))
+    process = subprocess.Popen(
+        server_command(home), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    url = f"unix://{socket_path(home)}"
+
+    def answers() -> bool:
+        try:
+            return bool(redis.Redis.from_url(url).ping())
+        except redis.RedisError:
+            return False
+
+    try:
+        eventually(answers, 15, "Valkey to answer")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
+        shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

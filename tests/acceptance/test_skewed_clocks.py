@@ -81,9 +81,7 @@ def test_clocks_an_hour_off_break_no_limit(home: Path, skew: Path, links: int) -
 @pytest.mark.xfail(reason="leases and due times are written and read by each host's own clock", strict=True)
 @pytest.mark.storm
 @pytest.mark.parametrize("seconds", [_HOUR, -_HOUR], ids=["ahead", "behind"])
-def test_a_host_an_hour_off_takes_nobody_for_dead_and_sends_nothing_twice(
-    home: Path, skew: Path, seconds: int
-) -> None:
+def test_a_host_an_hour_off_takes_nobody_for_dead_and_sends_nothing_twice(home: Path, skew: Path, seconds: int) -> None:
     """Answers take seconds and the list lags: a sender taken for dead is one whose upload is about to be repeated."""
     with ExitStack() as stack:
         vendor = stack.enter_context(

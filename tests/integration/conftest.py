@@ -1,41 +1,12 @@
 """Real servers for this shelf: a Valkey, a PostgreSQL, both from wheels. Where a wheel does not exist the test skips, but not in CI."""
 
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import redis
 
-from ingest.broker import server_command, socket_path
 from ingest.database import Database, migrate
-from tests.service import eventually
-
-
-@pytest.fixture(scope="session")
-def valkey() -> Iterator[str]:
-    """The address of a running Valkey."""
-    home = Path(tempfile.mkdtemp(prefix="vk-"))
-    process = subprocess.Popen(
-        server_command(home), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    url = f"unix://{socket_path(home)}"
-
-    def answers() -> bool:
-        try:
-            return bool(redis.Redis.from_url(url).ping())
-        except redis.RedisError:
-            return False
-
-    try:
-        eventually(answers, 15, "Valkey to answer")
-        yield url
-    finally:
-        process.terminate()
-        process.wait(10)
-        shutil.rmtree(home, ignore_errors=True)
+from tests.receiver import Receiver
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -54,3 +25,11 @@ def database(database_url: str) -> Iterator[Database]:
     opened = Database(database_url)
     yield opened
     opened.dispose()
+
+
+@pytest.fixture
+def receiver(home: Path, database_url: str) -> Iterator[Receiver]:
+    home.mkdir()
+    found = Receiver(home, database_url)
+    yield found
+    found.end()
