@@ -1,4 +1,5 @@
 import itertools
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -227,6 +228,64 @@ def test_the_vendors_no_outlives_our_deadline_in_every_order(story):
 def test_the_same_news_twice_is_the_same_news_once(place, news):
     once = after(place, news)
     assert after(once, news) == once
+
+
+# Every order of up to three pieces of news, all of them tried
+
+
+def stories(*without: News) -> Iterator[tuple[News, ...]]:
+    words = [news for news in News if news not in without]
+    for length in range(4):
+        yield from itertools.product(words, repeat=length)
+
+
+def right(story: tuple[News, ...]) -> tuple[Status, Stage | None]:
+    """Where an item that Memories.ai has must end, nobody sending it again: the vendor's word before ours, ready before broken."""
+    if News.READY in story:
+        return Status.PARSE, None
+    if News.BROKEN in story:
+        return Status.FAIL, Stage.UPSTREAM
+    there = [place for place, news in enumerate(story) if news in (News.ACCEPTED, News.IDENTIFIED)]
+    if News.EXPIRED in story[max(there, default=-1) + 1 :]:
+        return Status.FAIL, Stage.EXPIRED
+    return Status.UNPARSE, None
+
+
+def test_what_memories_ai_has_ends_right_in_whatever_order_the_news_comes():
+    for story in stories(News.RETRY):
+        assert walk((Status.UNPARSE, None), *story)[-1] == right(story), story
+
+
+def test_what_memories_ai_has_is_sent_again_only_when_a_person_says_so():
+    for story in stories(News.RETRY):
+        reached = {status for status, _ in walk((Status.UNPARSE, None), *story)}
+        assert not reached & {Status.QUEUED, Status.SENDING, Status.UNSURE}, story
+
+
+def test_a_sender_that_was_taken_for_dead_ends_right_all_the_same():
+    """Its late answer, its callback and the list may come before and after each other and after its item was queued again."""
+    vendors = (News.ACCEPTED, News.IDENTIFIED, News.READY, News.BROKEN)
+    for story in itertools.product((News.LOST, News.ABSENT, News.CLAIMED, News.RELEASED, *vendors), repeat=3):
+        if set(story) & set(vendors):
+            assert walk((Status.SENDING, None), *story)[-1] == right(story), story
+
+
+@pytest.mark.parametrize("place", [place for place in PLACES if place[0] in FINAL])
+def test_nothing_final_is_sent_again_but_by_a_person_or_for_its_twins_sake(place):
+    for story in stories(News.RETRY, News.TWIN_GONE):
+        reached = {status for status, _ in walk(place, *story)}
+        assert not reached & {Status.QUEUED, Status.SENDING, Status.UNSURE}, story
+
+
+@pytest.mark.parametrize("news", [News.ACCEPTED, News.IDENTIFIED])
+def test_a_late_answer_revives_our_own_verdict_and_nothing_else_that_is_final(news):
+    revived = {place for place in PLACES if place[0] in FINAL and after(place, news) != place}
+    assert revived == {(Status.FAIL, Stage.EXPIRED)}
+
+
+def test_a_vendors_no_yields_to_a_confirmed_ready_and_to_a_person_alone():
+    for story in stories(News.READY, News.RETRY):
+        assert walk((Status.FAIL, Stage.UPSTREAM), *story)[-1] == (Status.FAIL, Stage.UPSTREAM), story
 
 
 # What frees the content
