@@ -61,8 +61,8 @@ def test_work_goes_on_when_every_socket_to_the_broker_has_fallen_silent(home: Pa
             service.wait(1, 60)  # it consumes
             for number in range(_TIMES):
                 assert between.fall_silent() >= 4
-                service.add(f"https://media.example/{number}.mp4")
                 began = time.monotonic()
+                service.add(f"https://media.example/{number}.mp4")
                 job = number + 2
                 eventually(lambda job=job: not service.status(job)["counts"]["QUEUED"], 60, "the item to be taken up")
                 waits.append(time.monotonic() - began)
