@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 import sys
+import threading
 import time
 
 # Celery's own process titles would hide the name that people look for; it asks before its first import.
@@ -84,7 +85,8 @@ def main() -> int:
             return alone.main(settings, options.lane, options.submission)
         queues = options.queues.split(",") if options.part == "worker" else []
         threads = getattr(options, "threads", 0) or sum(_THREADS.get(queue, 4) for queue in queues)
-        app = create_app(settings, Post(",".join(queues), threads) if queues else None)
+        ordered = threading.Event()
+        app = create_app(settings, Post(",".join(queues), threads) if queues else None, ordered)
     except (ConfigurationError, NoHome) as error:
         print(error, file=sys.stderr)
         return NOT_STARTED if options.part == "alone" else 2
@@ -106,17 +108,22 @@ def main() -> int:
         "--loglevel",
         "INFO",
     ]
-    app.worker_main(
-        [
-            *argv,
-            "--without-gossip",
-            "--without-mingle",
-            "--without-heartbeat",
-            "--hostname",
-            f"{queues[0]}@%h",
-        ]
-    )
-    return 0
+    ended: str | int | None = 0
+    try:
+        app.worker_main(
+            [
+                *argv,
+                "--without-gossip",
+                "--without-mingle",
+                "--without-heartbeat",
+                "--hostname",
+                f"{queues[0]}@%h",
+            ]
+        )
+    except SystemExit as leaving:
+        ended = leaving.code
+    # Celery also ends, and calls it well, when the broker refuses a command (a full disk): whoever started us must start us again.
+    return 0 if ordered.is_set() and not ended else 1
 
 
 if __name__ == "__main__":

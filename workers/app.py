@@ -30,8 +30,8 @@ class Holder:
         return self.context
 
 
-def create_app(settings: Settings, post: Post | None = None) -> Celery:
-    """``post``: what a worker is started for; beat and those who only send have none."""
+def create_app(settings: Settings, post: Post | None = None, ordered: threading.Event | None = None) -> Celery:
+    """``post``: what a worker is started for; beat and those who only send have none. ``ordered`` is set when it is told to stop."""
     app = nudge.make_celery(settings)
     app.conf.beat_schedule = {
         one.name: {
@@ -58,7 +58,7 @@ def create_app(settings: Settings, post: Post | None = None) -> Celery:
 
     for one in PERIODIC:
         _register(app, holder, one)
-    _connect_signals(app, settings, holder, post)
+    _connect_signals(app, settings, holder, post, ordered or threading.Event())
     return app
 
 
@@ -78,7 +78,9 @@ def _register(app: Celery, holder: Holder, one: Periodic) -> None:
                     at_work.release()
 
 
-def _connect_signals(app: Celery, settings: Settings, holder: Holder, post: Post | None) -> None:
+def _connect_signals(
+    app: Celery, settings: Settings, holder: Holder, post: Post | None, ordered: threading.Event
+) -> None:
     def start(**_: Any) -> None:
         try:
             holder.context = Context(settings, app, post)
@@ -88,6 +90,7 @@ def _connect_signals(app: Celery, settings: Settings, holder: Holder, post: Post
             raise SystemExit(1) from error
 
     def stop(**_: Any) -> None:
+        ordered.set()
         if holder.context is not None:
             holder.context.order_stop()
 

@@ -37,6 +37,8 @@ def test_an_import_outlives_a_full_disk(home: Path, links: int, seconds: int) ->
                 items, report = service.items(), vendor.report()
         finally:
             service.let_go()
+    # whoever starts parts again only when they failed must be told that they did
+    assert "(exit 0)" not in service.words.read_text()
     print(f"\n{full} of {links} were accepted when there was space again")
     assert full < links
     assert (report["violations"], report["duplicates"]) == ([], [])
