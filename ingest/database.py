@@ -191,7 +191,9 @@ def revisions(url: str) -> tuple[str | None, str]:
             there = inspect(connection).has_table("alembic_version")
             current = connection.execute(text("SELECT version_num FROM alembic_version")).scalar() if there else None
     except DatabaseError as error:
-        raise ConfigurationError(f"The database cannot be opened ({engine.url}): {str(error.orig).strip()}") from None
+        raise ConfigurationError(
+            f"The database cannot be opened ({engine.url.set(query={})}): {str(error.orig).strip()}"
+        ) from None
     finally:
         engine.dispose()
     return current, head_revision()

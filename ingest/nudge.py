@@ -7,7 +7,7 @@ failure is logged and nothing more, and nobody waits long for it.
 import logging
 
 from celery import Celery
-from kombu.exceptions import OperationalError
+from kombu.exceptions import KombuError, OperationalError
 from redis import RedisError
 
 from ingest import broker
@@ -66,7 +66,7 @@ def waiting(app: Celery, queue: str) -> int | None:
         with app.pool.acquire(block=True, timeout=2) as connection:
             # Not a passive queue_declare: kombu asks EXISTS without our key prefix, so no queue is ever there.
             return int(connection.default_channel.client.llen(queue))
-    except (OperationalError, OSError, RedisError):
+    except (KombuError, OSError, RedisError):
         return None
 
 

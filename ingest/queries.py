@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, false, func, or_, select, text
+from sqlalchemy import and_, false, func, or_, select, text, tuple_
 from sqlmodel import Session
 
 from ingest.batching import TOGETHER, calls_needed
@@ -184,6 +184,14 @@ def _submission_row(one: Submission) -> dict[str, Any]:
         "message": one.message,
         "unmatched": one.unmatched,
     }
+
+
+def old_events(session: Session, before_ms: int, limit: int, after: tuple[int, int] = (0, 0)) -> list[tuple[int, int]]:
+    """(time, id) of older events of items that have ended, from ``after`` on. What is under way keeps its whole story."""
+    ended = select(_item.c.id).where(_item.c.id == _event.c.item_id, _item.c.status.in_([*FINAL])).exists()
+    place = tuple_(_event.c.at, _event.c.id) > after
+    query = select(_event.c.at, _event.c.id).where(_event.c.at < before_ms, _event.c.at >= after[0], place, ended)
+    return [(row.at, row.id) for row in session.execute(query.order_by(_event.c.at, _event.c.id).limit(limit))]
 
 
 # Pauses
@@ -398,8 +406,9 @@ def owned(session: Session, video_nos: Sequence[str]) -> set[str]:
         chunk = video_nos[start : start + 500]
         mine |= set(session.execute(select(_item.c.video_no).where(_item.c.video_no.in_(chunk))).scalars())
     seconds = select(_item.c.duplicate_upstream).where(_item.c.duplicate_upstream.is_not(None))
+    asked = set(video_nos)
     for doubles in session.execute(seconds).scalars():
-        mine |= set(doubles or ()) & set(video_nos)
+        mine |= asked.intersection(doubles or ())
     return mine
 
 

@@ -158,7 +158,8 @@ class Settings(StateSettings):
     @classmethod
     def _http(cls, url: str) -> str:
         if url and not url.startswith(("http://", "https://")):
-            raise ValueError(f"'{url}' must start with http:// or https://")
+            shown = re.sub(r"//[^/]*@", "//***@", url)
+            raise ValueError(f"'{shown}' must start with http:// or https://")
         if "@" in url.partition("://")[2].partition("/")[0]:
             raise ValueError("it must not hold a user name or password: addresses are shown and logged")
         if url and not urlsplit(url).hostname:

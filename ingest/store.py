@@ -41,7 +41,7 @@ from ingest.retrying import decide as decide_retry
 from ingest.sources.found import Found, Kind
 from ingest.sources.links import normalise
 from ingest.sources.posts import Post
-from ingest.statuses import FINAL, News, Stage, Status, decide, frees_content
+from ingest.statuses import News, Stage, Status, decide, frees_content
 from ingest.tokens import new_short_id
 from ingest.upstream.fields import Video, Word
 
@@ -412,11 +412,17 @@ class Claimed:
 
 
 def claim(
-    session: Session, lane: Lane, account: str, lease_seconds: float, held_jobs: Sequence[int] = ()
+    session: Session,
+    lane: Lane,
+    account: str,
+    lease_seconds: float,
+    held_jobs: Sequence[int] = (),
+    *,
+    suspects: bool = True,
 ) -> Claimed | None:
-    """Take the next batch of a lane and write its submission down; None when nothing is due."""
+    """Take the next batch of a lane and write its submission down; None when nothing is due. Without ``suspects`` those wait."""
     now = now_ms()
-    items = _next_batch(session, lane, now, held_jobs)
+    items = _next_batch(session, lane, now, held_jobs, suspects)
     if not items:
         return None
     submission = _write_submission(session, items, account, now + round(lease_seconds * 1000), now)
@@ -439,11 +445,13 @@ def claimed_as(session: Session, submission_id: int) -> Claimed | None:
     return Claimed(submission, items, {item.id: item.fence for item in items if item.id}) if items else None
 
 
-def _next_batch(session: Session, lane: Lane, now: int, held_jobs: Sequence[int]) -> list[Item]:
+def _next_batch(session: Session, lane: Lane, now: int, held_jobs: Sequence[int], suspects: bool) -> list[Item]:
     """The most urgent due item and, on the scrape lane, those that may travel with it. Postgres: rows locked by others are passed over."""
     due = [_item.c.lane == lane, _item.c.due_at <= now]
     if held_jobs:
         due.append(_item.c.job_id.not_in(held_jobs))
+    if not suspects:
+        due.append(_item.c.lost_workers < SUSPECT)
     query = queued(select(Item)).where(*due).order_by(_item.c.priority.desc(), _item.c.turn, _item.c.id)
     first = session.execute(query.limit(1).with_for_update(skip_locked=True)).scalars().one_or_none()
     if first is None or batch_limit(lane) == 1 or first.lost_workers >= ALONE:
@@ -645,7 +653,7 @@ def lost(
         )
 
 
-def expire_leases(session: Session) -> int:
+def expire_leases(session: Session, lease_seconds: float) -> int:
     """Senders that died: their submissions are lost, at the end of their lease. Returns how many."""
     now = now_ms()
     dead = (
@@ -654,25 +662,41 @@ def expire_leases(session: Session) -> int:
             _submission.c.item_ids,
             _submission.c.lease_until,
             _submission.c.worker,
+            _submission.c.created_at,
             _worker.c.stopping_at,
+            _worker.c.started_at,
+            _worker.c.seen_at,
         )
         .select_from(_submission.outerjoin(_worker, _worker.c.name == _submission.c.worker))
         .where(text("submission.state = 'open'"), _submission.c.lease_until <= now)
     )
     rows = session.execute(dead.limit(200)).all()
     for row in rows:
-        # One that was told to stop and was killed because it took too long says nothing about its items.
-        stopped = row.stopping_at is not None
+        end = _end_of_sender(row, lease_seconds)
         lost(
             session,
             row.id,
             row.item_ids,
-            f"its sender ({row.worker}) {'was stopped' if stopped else 'died'}",
+            f"its sender ({row.worker}) {end}",
             ended_at=row.lease_until,
             sent_at=None,
-            marks={} if stopped else {"lost_workers": _item.c.lost_workers + 1},
+            marks={"lost_workers": _item.c.lost_workers + 1} if end == _DIED else {},
         )
     return len(rows)
+
+
+_DIED = "died"
+
+
+def _end_of_sender(row: Any, lease_seconds: float) -> str:
+    """Only a death is held against the items: not a stop that took too long, nor an outcome that the database did not take."""
+    if row.stopping_at is not None:
+        return "was stopped"
+    same = row.seen_at is not None and row.started_at <= row.created_at
+    # Leases and heartbeats are renewed together, so the last heartbeat of a dead one lies a whole lease before the end of its lease.
+    if same and row.seen_at > row.lease_until - lease_seconds * 500:
+        return "lost sight of it"
+    return _DIED
 
 
 def killed(session: Session, claimed: Claimed, words: str, *, sent_at: int | None) -> None:
@@ -688,18 +712,18 @@ def killed(session: Session, claimed: Claimed, words: str, *, sent_at: int | Non
     for item_id, fence in claimed.fences.items():
         guard = _item.c.fence == fence
         if marks["killed_alone"]:
-            values = {**marks, **poison(claimed.items[0])}
+            values = {**marks, **poison(claimed.items[0], claimed.items[0].lost_workers)}
             tell(session, item_id, News.POISONED, submission_id=submission_id, values=values, guard=guard)
         else:  # each of them runs alone next time
             values = {**marks, "due_at": now_ms()}
             tell(session, item_id, News.RELEASED, detail=words, submission_id=submission_id, values=values, guard=guard)
 
 
-def poison(item: Item) -> dict[str, Any]:
-    """What the row of an item says that ends whoever works on it."""
+def poison(item: Item, workers: int) -> dict[str, Any]:
+    """What the row of an item says that ends whoever works on it; ``workers``: how many before the process that had it alone."""
     return {
         "error_code": "poison",
-        "error": f"{item.lost_workers} workers died with it in their hands, and then the process that had nothing else to do; "
+        "error": f"{workers} workers died with it in their hands, and then the process that had nothing else to do; "
         f"once the cause is found: ingest retry {item.id}",
     }
 
@@ -832,8 +856,11 @@ def unpark(session: Session, *subjects: str | None) -> None:
     """A video or task is known now: the callbacks that named it too early are applied next."""
     known = [subject for subject in subjects if subject]
     if known:
-        parked = and_(text("callback.state = 'parked'"), _callback.c.subject.in_(known))
-        session.execute(update(_callback).where(parked).values(due_at=now_ms()))
+        parked = select(_callback.c.id).where(text("callback.state = 'parked'"), _callback.c.subject.in_(known))
+        # One that the inbox has in hand is passed over: it is tried again by itself, and to wait for it may be a deadlock.
+        ids = list(session.execute(parked.with_for_update(skip_locked=True)).scalars())
+        if ids:
+            session.execute(update(_callback).where(_callback.c.id.in_(ids)).values(due_at=now_ms()))
 
 
 def hint_submission(session: Session, submission_id: int, **hints: Any) -> None:
@@ -854,13 +881,8 @@ def forget_callbacks(session: Session, before_ms: int, limit: int) -> int:
     return len(ids)
 
 
-def forget_events(session: Session, before_ms: int, limit: int) -> int:
-    """Older events of items that have ended; how many. What is under way keeps its whole story."""
-    ended = select(_item.c.id).where(_item.c.id == _event.c.item_id, _item.c.status.in_([*FINAL])).exists()
-    old = select(_event.c.id).where(_event.c.at < before_ms, ended).order_by(_event.c.at).limit(limit)
-    ids = list(session.execute(old).scalars())
+def forget_events(session: Session, ids: Sequence[int]) -> None:
     session.execute(delete(_event).where(_event.c.id.in_(ids)))
-    return len(ids)
 
 
 # Pauses

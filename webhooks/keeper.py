@@ -5,6 +5,7 @@ One writer thread, one statement for a whole group, no ORM: several times the th
 
 import logging
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 _PATIENCE = 8.0
 #: More than this waiting means the disk is stuck: shed before accepting, never after.
 _MOST_WAITING = 5000
+#: The clock of the database is asked anew so often, seconds: a host that slept has lost it.
+_FOLLOW = 60.0
 
 
 class NotKept(Exception):
@@ -66,6 +69,7 @@ class Keeper:
             raise NotKept(str(group.error))
 
     def _run(self) -> None:
+        followed = time.monotonic()
         while True:
             with self._lock:
                 self._lock.wait_for(lambda: self._open.rows or self._closing)
@@ -73,6 +77,9 @@ class Keeper:
                     return
                 group, self._open = self._open, _Group()
             try:
+                if time.monotonic() - followed > _FOLLOW:
+                    self._database.follow_clock()
+                    followed = time.monotonic()
                 with self._database.write() as session:
                     session.execute(insert(Callback), group.rows)
             except Exception as error:  # noqa: BLE001  (the one writer must outlive everything; the senders hear of it)

@@ -90,6 +90,12 @@ def main() -> int:
     except (ConfigurationError, NoHome) as error:
         print(error, file=sys.stderr)
         return NOT_STARTED if options.part == "alone" else 2
+    except Exception:
+        if options.part != "alone":
+            raise
+        # Whoever started it takes any other end for a death of the items.
+        logging.getLogger(__name__).exception("The process of its own cannot begin")
+        return NOT_STARTED
     setproctitle(f"ingest {options.part}")
     if options.part == "beat":
         # Nothing to remember between runs: what is due stands in the rows, so the schedule may live in memory.

@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import threading
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -29,8 +30,16 @@ def main(settings: Settings, lane: Lane, submission_id: int) -> int:
         return FAULT
 
 
+def _say_writing() -> None:
+    try:
+        print(WRITING, flush=True)
+    except OSError as error:  # the parent is gone, and this process goes with it
+        raise Stopped("nobody is left to hear of it") from error
+
+
 def _run(settings: Settings, lane: Lane, submission_id: int) -> int:
-    die_with_parent()
+    # SIGKILL: one that outlived its parent, and hung, would keep its lease for ever.
+    die_with_parent(signal.SIGKILL)
     try:
         context = Context(settings, nudge.make_celery(settings))
         with context.database.write() as session:
@@ -39,12 +48,15 @@ def _run(settings: Settings, lane: Lane, submission_id: int) -> int:
         log.warning("Submission %d cannot begin alone: %s", submission_id, error)
         return NOT_STARTED
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: context.order_stop())
+        # In a thread: the main one may hold the very lock that is needed, as it waits for the same event.
+        signal.signal(number, lambda *_: threading.Thread(target=context.order_stop, daemon=True).start())
     if claimed is not None and (claimed.items[0].kind != Kind.FILE or turns.fit(context, claimed)):
         try:
             with context.quota.line(settings.account_for(lane), lane, stop=context.stop) as place:
                 place.near(turns.LEAD)
-                turns.send(context, lane, claimed, place, on_write=lambda: print(WRITING, flush=True))
+                if context.pause_of(lane) is not None:
+                    raise Stopped("paused before it was sent")
+                turns.send(context, lane, claimed, place, on_write=_say_writing)
         except (Stopped, NotSoon, QuotaUnavailable) as error:
             turns.release(context, claimed, str(error) or "the service stopped before it was sent")
     context.close()

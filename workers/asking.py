@@ -8,7 +8,7 @@ from ingest import pauses
 from ingest.lanes import Lane
 from ingest.quota import NotSoon, QuotaUnavailable, SlotGate, SlotLost, Stopped
 from ingest.upstream.client import Gate, Upstream
-from ingest.upstream.errors import AccountTrouble, Refused, TooFast, Unavailable, Unsure
+from ingest.upstream.errors import AccountTrouble, Missing, Refused, TooFast, Unavailable, Unsure
 from workers.context import Context
 
 log = logging.getLogger(__name__)
@@ -49,8 +49,7 @@ def ask(context: Context, lane: Lane, question: Callable[[Upstream, Gate], T]) -
         raise NoAnswer(str(error)) from error
     except Unavailable as error:
         log.info("No answer on lane %s: %s", lane, error)
-        missing = error.code not in ("unreachable", "stopping")  # it answered, but not to this
-        raise (NoAnswer if missing else NotNow)(str(error)) from error
+        raise (NoAnswer if isinstance(error, Missing) else NotNow)(str(error)) from error
     except (Unsure, Stopped, NotSoon, SlotLost, QuotaUnavailable) as error:
         log.info("No answer on lane %s: %s", lane, error)
         raise NotNow(str(error)) from error

@@ -31,19 +31,42 @@ def run(context: Context, lane: Lane, claimed: Claimed) -> None:
     """Send suspects in a process of their own, one such process at a time, and wait for it."""
     submission_id = claimed.submission.id
     assert submission_id is not None
-    with context.renewer.holding(submission_id), context.alone:
-        if context.stop.is_set():
-            _nobody_died(context, claimed, None, "the service stopped before it was sent")
-            return
+    # Without waiting: a thread that waits here is one less for the healthy.
+    if not context.alone.acquire(blocking=False):
+        _nobody_died(context, claimed, None, "another item runs alone", _AFTER_NOT_STARTED)
+        return
+    try:
+        _run_alone(context, lane, claimed, submission_id)
+    finally:
+        context.alone.release()
+
+
+def _run_alone(context: Context, lane: Lane, claimed: Claimed, submission_id: int) -> None:
+    with context.renewer.holding(submission_id):
         named = ", ".join(str(number) for number in list(claimed.fences)[:5])
         log.warning("Items %s were in the hands of workers that died; they run in a process of their own", named)
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "workers", "alone", "--submission", str(submission_id), "--lane", lane.value],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **as_parent()},
-        )
+        try:
+            process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "workers",
+                    "alone",
+                    "--submission",
+                    str(submission_id),
+                    "--lane",
+                    lane.value,
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                text=True,
+                env={**os.environ, **as_parent()},
+            )
+        except OSError as error:  # no memory, no process number
+            why = f"a process of its own could not be started: {error.strerror}"
+            _nobody_died(context, claimed, None, why, _AFTER_NOT_STARTED)
+            return
         words = _Words(process)
         code = _wait(context, process)
         words.join()

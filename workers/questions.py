@@ -40,6 +40,8 @@ _HINTED_FIRST = 2.0
 _LATE_QUESTIONS = 6
 #: A task that is said to have failed may have brought some posts, and the list lags: so many looks before its word is taken.
 _FAILED_TASK_LOOKS = 3
+#: An account that others fill too holds many videos that are not ours; each costs a question.
+_MOST_STRANGERS = 60
 
 
 def run(context: Context) -> None:
@@ -210,6 +212,12 @@ def look_at_task(context: Context, submission: Submission, asked_about: set[int]
         if submission.library == PUBLIC:  # public videos are in no list: their own detail alone confirms their state
             video = replace(video, word=Word.PENDING)
         item = by_number.get(video.video_no) or by_post.get(_post_of(context, submission, video))
+        if (
+            item is not None
+            and item.submission_id != submission.id
+            and video.video_no in (item.duplicate_upstream or ())
+        ):
+            continue  # a person sends the post again: what an older scrape made of it is known
         if item is None or item.id is None:
             unmatched.append(video.video_no)
         else:
@@ -240,9 +248,10 @@ def _brought_by_a_lost_task(context: Context, submission: Submission, missing: S
     with context.database.read() as session:
         owned = queries.owned(session, [video.video_no for video in listed])
     found: dict[int, Video] = {}
-    for video in listed:
-        if video.video_no in owned or len(found) == len(late):
-            continue
+    strangers = [video for video in listed if video.video_no not in owned]
+    for video in strangers[:_MOST_STRANGERS]:
+        if len(found) == len(late):
+            break
         try:
             item = late.get(_post_of(context, submission, video))
         except NoAnswer:

@@ -1,6 +1,6 @@
 """Forget raw callbacks and events after a while; statuses, ids and causes stand in the items and stay."""
 
-from ingest import store
+from ingest import queries, store
 from ingest.clock import now_ms
 from workers.context import Context
 
@@ -10,9 +10,25 @@ _AT_ONCE = 500
 
 def run(context: Context) -> None:
     before = now_ms() - round(context.timings.retention * 1000)
-    for forget in (store.forget_callbacks, store.forget_events):
-        while not context.stop.is_set():
-            with context.database.write() as session:
-                gone = forget(session, before, _AT_ONCE)
-            if gone < _AT_ONCE:
-                break
+    _callbacks(context, before)
+    _events(context, before)
+
+
+def _callbacks(context: Context, before: int) -> None:
+    gone = _AT_ONCE
+    while gone == _AT_ONCE and not context.stop.is_set():
+        with context.database.write() as session:
+            gone = store.forget_callbacks(session, before, _AT_ONCE)
+
+
+def _events(context: Context, before: int) -> None:
+    """Looked for while nobody waits, and from where the last look ended: events that stay must not be passed again and again."""
+    after = (0, 0)
+    while not context.stop.is_set():
+        with context.database.read() as session:
+            old = queries.old_events(session, before, _AT_ONCE, after)
+        if not old:
+            return
+        after = old[-1]
+        with context.database.write() as session:
+            store.forget_events(session, [number for _, number in old])

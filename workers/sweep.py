@@ -16,7 +16,7 @@ _NEW_STORY = 120.0
 
 def run(context: Context) -> None:
     with context.database.write() as session:
-        dead = store.expire_leases(session)
+        dead = store.expire_leases(session, context.timings.lease)
         store.forget_ended_pauses(session, _NEW_STORY)
     if dead:
         log.warning("%d submissions were in the hands of a worker that died; they are settled by asking", dead)

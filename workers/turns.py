@@ -83,7 +83,8 @@ def _prepare(context: Context, lane: Lane) -> Claimed | None:
             if queries.pause_of_lane(session, lane, account) is not None:
                 return None
             held = queries.paused_jobs(session)
-            claimed = store.claim(session, lane, account.fingerprint, context.timings.lease, held)
+            suspects = not context.alone.locked()
+            claimed = store.claim(session, lane, account.fingerprint, context.timings.lease, held, suspects=suspects)
         if claimed is None or claimed.suspect or claimed.items[0].kind != Kind.FILE or fit(context, claimed):
             return claimed
     return None

@@ -26,6 +26,8 @@ _HOLD = 120.0
 _AT_ONCE = 500
 #: The first look comes so soon after the loss, seconds; later ones back off.
 _FIRST = 2.0
+#: A list that is refused so often, and past the deadline, will not be given.
+_REFUSALS = 3
 
 
 def run(context: Context) -> None:
@@ -79,7 +81,9 @@ def _settle_or_expire(context: Context, unique_id: str, items: Sequence[Item]) -
             submissions = queries.submissions(session, {item.submission_id for item in items if item.submission_id})
             for item in items:
                 ended = submissions[item.submission_id or 0].ended_at or now_ms()
-                if now_ms() > ended + context.timings.parse * 1000:
+                if item.asked < _REFUSALS:
+                    store.ask_again(session, item, delay(context, item))  # one refusal is none
+                elif now_ms() > ended + context.timings.parse * 1000:
                     said = f"no answer came, and whether it arrived could not be asked: {error}"
                     _tell(session, item, News.EXPIRED, {"error_code": "ambiguous", "error": said})
         raise
@@ -112,6 +116,7 @@ def _confirm_hint(context: Context, item: Item, submissions: dict[int, Submissio
 def _sweep_for(context: Context, unique_id: str, items: Sequence[Item]) -> None:
     """One complete sweep of the namespace, and what it says about each of the items."""
     started = now_ms()
+    clock_known = context.upstream(Lane.LIST).spoke
     with context.database.read() as session:
         unsettled = [_unsettled(context, one) for one in queries.unsettled_submissions(session, unique_id)]
     if not unsettled:
@@ -122,7 +127,10 @@ def _sweep_for(context: Context, unique_id: str, items: Sequence[Item]) -> None:
         submissions = queries.submissions(session, {item.submission_id for item in items if item.submission_id})
         for item in items:
             finding = findings.get(item.submission_id or 0)
-            if finding is not None:
+            if isinstance(finding, Absent) and not clock_known:
+                # How far the vendor's clock is off is known from this answer on: the next sweep may prove absence.
+                store.ask_again(session, item, _FIRST)
+            elif finding is not None:
                 _conclude(context, session, item, submissions[item.submission_id or 0], finding, started)
 
 
@@ -199,7 +207,7 @@ def _identify(session: Session, item: Item, video_no: str) -> None:
 def _send_again(context: Context, session: Session, item: Item, why: str) -> None:
     assert item.id is not None
     if item.killed_alone:
-        _tell(session, item, News.POISONED, store.poison(item))
+        _tell(session, item, News.POISONED, store.poison(item, item.lost_workers - 1))
         return
     if item.attempts >= store.MOST_ATTEMPTS:
         said = f"it was sent {item.attempts} times and never arrived"

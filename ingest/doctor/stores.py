@@ -94,7 +94,7 @@ def no_wal(folder: Path) -> str | None:
 
 def _postgres(visit: Visit, url: str) -> Finding:
     look = Database(url, look_only=True)
-    finding = _look_into(visit, look, look.engine.url.render_as_string())
+    finding = _look_into(visit, look, look.engine.url.set(query={}).render_as_string())
     if not finding.detail.startswith("PostgreSQL"):
         return finding
     with look.read() as session:
@@ -103,6 +103,7 @@ def _postgres(visit: Visit, url: str) -> Finding:
 
 def _look_into(visit: Visit, look: Database, name: str) -> Finding:
     try:
+        look.follow_clock()
         with look.read() as session:
             there = inspect(session.connection()).has_table("alembic_version")
             found = session.execute(text("SELECT version_num FROM alembic_version")).scalar() if there else None

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from redis import Redis
 
@@ -110,6 +110,7 @@ class Visit:
         for url in (known.redis_url, known.database_url):
             written = url.partition("://")[2].rpartition("@")[0].partition(":")[2]
             found += [written, unquote(written)]
+            found += [value for _, value in parse_qsl(url.partition("?")[2])]
         return [secret for secret in found if len(secret) > 3]
 
 

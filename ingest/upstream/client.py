@@ -17,7 +17,7 @@ import h11
 import httpx
 
 from ingest.clock import now_ms
-from ingest.upstream.errors import AccountTrouble, Refused, TooFast, Unavailable, Unsure, UpstreamError
+from ingest.upstream.errors import AccountTrouble, Missing, Refused, TooFast, Unavailable, Unsure, UpstreamError
 from ingest.upstream.fields import (
     OK_CODES,
     Envelope,
@@ -140,6 +140,8 @@ class Upstream:
     ) -> None:
         #: How far the vendor's clock is ahead of ours by its last answer, seconds; None as long as it has not said.
         self.ahead: float | None = None
+        #: It has answered at least once, so that ``ahead`` is all that will be known of its clock.
+        self.spoke = False
         host = httpx.URL(base_url).host
         self._base = base_url.rstrip("/")
         self._key = key.encode()
@@ -158,6 +160,7 @@ class Upstream:
         )
 
     def _read_clock(self, response: httpx.Response) -> None:
+        self.spoke = True
         try:
             # The header has whole seconds, cut off.
             said = parsedate_to_datetime(response.headers.get("date", "")).timestamp() + 0.5
@@ -339,7 +342,7 @@ def _verdict(response: httpx.Response, body: bytes, path: str) -> Envelope:
     if code == "0001" and any(word in message.lower() for word in ("network", "try again")):
         raise Unavailable(code, message)  # a fault at the vendor's edge, seen to pass quickly (contract A.4)
     if code == "0001" and "no static resource" in message.lower():  # the address is wrong, not the item
-        raise Unavailable(code, message)
+        raise Missing(code, message)
     if code in OK_CODES:
         raise Unsure(code, f"{path} contradicts itself (code {code}, HTTP {status}): {message}")
     raise Refused(code, message)
@@ -355,7 +358,7 @@ def _status_verdict(response: httpx.Response, body: bytes, path: str) -> Upstrea
     if status in (404, 405) or 300 <= status < 400:
         where = response.headers.get("location", "")
         hint = f" and points to {where}" if where else ""
-        return Unavailable(f"http_{status}", f"{path} answered HTTP {status}{hint}; is MEMORIES_API_URL right?")
+        return Missing(f"http_{status}", f"{path} answered HTTP {status}{hint}; is MEMORIES_API_URL right?")
     if 400 <= status < 500 and status not in (408, 425):  # these two speak of the moment, not of the item
         return Refused(f"http_{status}", f"{path} answered HTTP {status}: {page}")
     return Unsure(f"http_{status}", f"{path} answered HTTP {status} with a body that is no verdict: {page}")

@@ -30,5 +30,9 @@ class Unavailable(UpstreamError):
     """Surely not accepted: no connection, or a fault at the vendor's edge that says so. Try again later."""
 
 
+class Missing(Unavailable):
+    """This call is not there: another address, or a vendor that does not have it. Asking again is in vain."""
+
+
 class Unsure(UpstreamError):
     """Bytes left and no readable verdict came back. For a call that changes something: never blindly again."""

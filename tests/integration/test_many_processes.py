@@ -49,7 +49,7 @@ def _work(url: str, start: Barrier, number: int) -> None:
             video = f"VI{claimed.items[0].id}"
             store.accepted(session, claimed, video_no=video, task_id=None, sent_at=now_ms(), due_at=0)
         with database.write() as session:
-            store.expire_leases(session)
+            store.expire_leases(session, 60.0)
             store.make_due(session, list(claimed.fences))
             for item in claimed.fences:
                 store.tell(session, item, News.READY)

@@ -44,7 +44,7 @@ def _die_holding(database: Database, lane: Lane = Lane.UPLOAD) -> None:
     """A worker claims and is never heard of again; its items are proved not to have arrived."""
     _claim(database, lane, lease=-1)
     with database.write() as session:
-        assert store.expire_leases(session) == 1
+        assert store.expire_leases(session, 60.0) == 1
     _sql(database, "UPDATE item SET status = 'QUEUED', due_at = 0 WHERE status = 'UNSURE'")
 
 
@@ -61,13 +61,29 @@ def test_the_second_lost_worker_makes_a_suspect(database: Database) -> None:
 def test_a_worker_that_was_told_to_stop_accuses_nobody(database: Database) -> None:
     _add(database, Kind.LINK)
     with database.write() as session:
-        store.heartbeat(session, now_ms(), "send", None, stopping_at=now_ms())
+        store.heartbeat(session, now_ms() - 600_000, "send", None, stopping_at=now_ms())
     _die_holding(database)
     assert _items(database)[0].lost_workers == 0
-    with database.write() as session:  # the next process of this name lives
-        store.heartbeat(session, now_ms(), "send", None)
+    _sql(database, f"UPDATE worker SET stopping_at = NULL, seen_at = {now_ms() - 300_000}")
     _die_holding(database)
     assert _items(database)[0].lost_workers == 1
+
+
+def test_a_worker_that_lives_accuses_nobody(database: Database) -> None:
+    """Its outcome was lost on the way to the database: that is no death."""
+    _add(database, Kind.LINK)
+    with database.write() as session:
+        store.heartbeat(session, now_ms() - 600_000, "send", None)
+    _die_holding(database)
+    assert _items(database)[0].lost_workers == 0
+
+
+def test_suspects_wait_while_one_runs_alone(database: Database) -> None:
+    _add(database, Kind.LINK, Kind.LINK)
+    _sql(database, "UPDATE item SET lost_workers = 2 WHERE id = 1")
+    with database.write() as session:
+        claimed = store.claim(session, Lane.UPLOAD, "account", 60.0, suspects=False)
+    assert claimed is not None and claimed.items[0].id == 2
 
 
 def test_suspects_travel_with_suspects_and_then_each_alone(database: Database) -> None:

@@ -53,6 +53,7 @@ def context(
         monkeypatch.setenv(name, value)
     settings = Settings()  # type: ignore[call-arg]
     made = Context(settings, make_celery(settings))
+    made.upstream(Lane.LIST).spoke = True  # it has been running for a while
     yield made
     made.close()
 
@@ -115,10 +116,22 @@ def test_what_killed_its_own_process_and_never_arrived_is_poison(
     assert (item.status, item.stage) == ("FAIL", "poison")
 
 
+def test_the_first_sweep_of_a_process_proves_no_absence(context: Context, upstream: Vendor, tmp_path: Path) -> None:
+    """How far the vendor's clock is off is known from its first answer on; the window was made before."""
+    _add(context, str(make_video(tmp_path / "beach.mp4")))
+    _lose(context)
+    context.upstream(Lane.LIST).spoke = False
+    upstream.answers["list_videos"] = _pages([])
+    _settle(context, times=2)
+    assert _items(context)[0].status == "UNSURE"
+    _settle(context)
+    assert _items(context)[0].status == "QUEUED"
+
+
 def test_where_the_list_never_answers_the_deadline_ends_it(context: Context, upstream: Vendor, tmp_path: Path) -> None:
     _add(context, str(make_video(tmp_path / "beach.mp4")))
     _lose(context, minutes_ago=59)
-    _settle(context)
+    _settle(context, times=3)
     assert _items(context)[0].status == "UNSURE"
     _sql(context, f"UPDATE submission SET ended_at = {now_ms() - 3_601_000}")
     _settle(context)

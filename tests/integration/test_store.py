@@ -218,10 +218,10 @@ def test_a_dead_sender_leaves_its_item_unsure_at_the_end_of_its_lease(database: 
     claimed = _claim(database)
     assert claimed
     with database.write() as session:
-        assert store.expire_leases(session) == 0
+        assert store.expire_leases(session, LEASE) == 0
         session.execute(text("UPDATE submission SET lease_until = 5"))
     with database.write() as session:
-        assert store.expire_leases(session) == 1
+        assert store.expire_leases(session, LEASE) == 1
     with database.read() as session:
         submission = session.get_one(Submission, claimed.submission.id)
         assert (submission.state, submission.ended_at) == ("lost", 5)
@@ -235,7 +235,7 @@ def test_an_answer_that_comes_after_its_lease_counts(database: Database) -> None
     assert claimed
     with database.write() as session:
         session.execute(text("UPDATE submission SET lease_until = 5"))
-        store.expire_leases(session)
+        store.expire_leases(session, LEASE)
     _accept(database, claimed, "VI1")
     item = _items(database)[0]
     assert (item.status, item.video_no) == ("UNPARSE", "VI1")
@@ -267,7 +267,7 @@ def test_a_release_by_an_overtaken_sender_changes_nothing(database: Database) ->
     assert old
     with database.write() as session:
         session.execute(text("UPDATE submission SET lease_until = 5"))
-        store.expire_leases(session)
+        store.expire_leases(session, LEASE)
         store.tell(session, old.items[0].id or 0, News.ABSENT)
     new = _claim(database)
     assert new
@@ -331,7 +331,7 @@ def test_what_runs_every_second_never_walks_a_whole_table(tmp_path: Path) -> Non
         "questions": lambda session: store.take_due(session, Status.UNPARSE, 200, 1, has_video=True),
         "late": lambda session: store.take_late(session, 200, 1),
         "callbacks": lambda session: store.take_callbacks(session, 500),
-        "leases": store.expire_leases,
+        "leases": lambda session: store.expire_leases(session, LEASE),
         "owned": lambda session: queries.owned(session, ["VI1"]),
     }
     for name, act in acts.items():
@@ -347,7 +347,7 @@ def test_an_item_settled_by_a_late_answer_is_not_sent_again(database: Database) 
     assert old
     with database.write() as session:
         session.execute(text("UPDATE submission SET lease_until = 5"))
-        store.expire_leases(session)
+        store.expire_leases(session, LEASE)
         store.tell(session, old.items[0].id or 0, News.ABSENT)
     new = _claim(database)
     assert new

@@ -21,7 +21,7 @@ import httpx
 import pytest
 
 from ingest.upstream.client import Details, FileBody, OpenGate, Upstream
-from ingest.upstream.errors import AccountTrouble, Refused, TooFast, Unavailable, Unsure, UpstreamError, Wait
+from ingest.upstream.errors import AccountTrouble, Missing, Refused, TooFast, Unavailable, Unsure, UpstreamError, Wait
 from ingest.upstream.fields import Video, Word
 
 KEY = "sk-0123456789abcdef"
@@ -97,7 +97,7 @@ def test_every_spelling_of_yes_is_a_yes(code):
         ("error-0001-network-abnormal", Unavailable, "0001"),
         ("error-0001-parameter", Refused, "0001"),
         ("error-0001-video-not-found", Refused, "0001"),
-        ("error-0001-no-static-resource", Unavailable, "0001"),
+        ("error-0001-no-static-resource", Missing, "0001"),
         ("error-0401", AccountTrouble, "0401"),
         ("error-0402", AccountTrouble, "0402"),
         ("error-0403", AccountTrouble, "0403"),
@@ -180,11 +180,11 @@ def test_a_yes_that_names_no_video_is_no_verdict(data):
         (402, AccountTrouble, "0402"),
         (403, AccountTrouble, "0403"),
         (429, TooFast, "0429"),
-        (404, Unavailable, "http_404"),
-        (405, Unavailable, "http_405"),
-        (301, Unavailable, "http_301"),
-        (302, Unavailable, "http_302"),
-        (308, Unavailable, "http_308"),
+        (404, Missing, "http_404"),
+        (405, Missing, "http_405"),
+        (301, Missing, "http_301"),
+        (302, Missing, "http_302"),
+        (308, Missing, "http_308"),
         (400, Refused, "http_400"),
         (413, Refused, "http_413"),
         (415, Refused, "http_415"),
