@@ -7,6 +7,7 @@ from pathlib import Path
 from ingest import store
 from ingest.database import Database
 from ingest.queries import SameSize
+from ingest.settings import Bounds
 
 _CHUNK = 1 << 20
 
@@ -23,6 +24,10 @@ _TYPES = {
     ".avi": "video/x-msvideo",
     ".mkv": "video/x-matroska",
     ".webm": "video/webm",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
 }
 
 
@@ -67,6 +72,27 @@ def check_file(path: Path) -> Fitness:
     if status.st_size > LARGEST:
         raise Unfit("too_large", f"{path} has {status.st_size / 1024**3:.1f} GiB; Memories.ai takes at most 3 GiB")
     return Fitness(status.st_size, status.st_mtime_ns, _probe(path))
+
+
+def check_length(path: Path, bounds: Bounds) -> None:
+    """Whether a video may be captioned as it is (contract B.7 D1). Unfit says what it has too much or too little of."""
+    import av
+
+    check_file(path)
+    size = path.stat().st_size
+    if size > bounds.largest:
+        raise Unfit(
+            "too_large",
+            f"{path} has {size / 1e6:.1f} MB; a caption takes at most {bounds.largest / 1e6:g} MB. --split cuts it into parts",
+        )
+    with av.open(str(path)) as container:
+        seconds = (container.duration or 0) / 1_000_000
+    if seconds and not bounds.shortest <= seconds <= bounds.longest:
+        hint = ". --split cuts it into parts" if seconds > bounds.longest else ""
+        raise Unfit(
+            "wrong_length",
+            f"{path} lasts {seconds:.0f} s; a caption takes {bounds.shortest:g} to {bounds.longest:g} s{hint}",
+        )
 
 
 def _probe(path: Path) -> str | None:

@@ -81,6 +81,12 @@ class Item(SQLModel, table=True):
         Index("ix_item_submission", "submission_id"),
         Index("ix_item_video_no", "video_no"),
         Index("ix_item_twin", "twin_id"),
+        Index(
+            "ix_item_parent",
+            "parent_id",
+            sqlite_where=text("parent_id IS NOT NULL"),
+            postgresql_where=text("parent_id IS NOT NULL"),
+        ),
         Index("ix_item_size", "size", "unique_id"),
         Index("ix_item_sha256", "sha256"),
     )
@@ -109,6 +115,15 @@ class Item(SQLModel, table=True):
     tags: list[str] | None = Field(default=None, sa_column=_json())
     #: When and where it was taken, by which camera, its title: what the user gave, under our own names.
     details: dict[str, Any] | None = Field(default=None, sa_column=_json())
+    #: Captions: ``ingest.captions.Wish`` as JSON.
+    wish: dict[str, Any] | None = Field(default=None, sa_column=_json())
+    #: What Memories.ai made of it and cannot be asked for again: a caption's text and tokens.
+    result: dict[str, Any] | None = Field(default=None, sa_column=_json())
+    #: The caption of a longer video, of which this is a part; and which, seconds.
+    parent_id: int | None = None
+    span: list[float] | None = Field(default=None, sa_column=_json())
+    #: Pictures: those of one mark share all that is said of them, so they may travel in one call.
+    together: str | None = None
     #: Sent in spite of a twin, because the user said so.
     again: bool = False
     #: Unique while this item owns its content in its namespace and library; NULL for copies and for what freed it.

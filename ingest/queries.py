@@ -9,9 +9,9 @@ from sqlmodel import Session
 
 from ingest.batching import TOGETHER, calls_needed
 from ingest.clock import iso, now_ms
-from ingest.lanes import SENDING_LANES, Lane, Limit
+from ingest.lanes import ALSO, CAPTION_LANES, SENDING_LANES, Lane, Limit
 from ingest.models import PRIVATE, Callback, Event, Item, Job, Pause, Submission, Worker
-from ingest.settings import Account
+from ingest.settings import CAPTION_ACCOUNT, Account
 from ingest.statuses import FINAL, OPEN, Status
 
 _job = Job.__table__  # type: ignore[attr-defined]
@@ -140,6 +140,13 @@ def newest_items(session: Session, chosen: Selection, limit: int) -> tuple[list[
     return list(reversed(found)), number
 
 
+def results(session: Session, job_id: int) -> Iterator[dict[str, Any]]:
+    """The captions of a job, those that came and those that did not; of a longer video the whole alone."""
+    for one in items(session, job_id=job_id):
+        if one.kind == "caption" and one.parent_id is None:
+            yield {"id": one.id, "source": one.source, "status": one.status, "result": one.result, "error": one.error}
+
+
 def item(session: Session, item_id: int) -> Item | None:
     return session.get(Item, item_id)
 
@@ -160,6 +167,11 @@ def item_story(session: Session, item_id: int) -> dict[str, Any] | None:
         "platform": found.platform,
         "post_id": found.post_id,
         "created_at": iso(found.created_at),
+        "wish": found.wish,
+        "span": found.span,
+        "part_of": found.parent_id,
+        "parts": [part.id for part in parts_of(session, item_id)] if (found.wish or {}).get("parts") else None,
+        "result": found.result,
         "next_look_at": None if found.status in FINAL else iso(found.due_at),
         "submissions": [_submission_row(one) for one in sent],
         "events": [
@@ -211,16 +223,19 @@ def _for_another_key(one: Pause, account: Account) -> bool:
 
 
 def pause_of_lane(session: Session, lane: Lane, account: Account) -> Pause | None:
-    """What keeps a lane from sending: its account's pause before its own."""
+    """What keeps a lane from sending: its account's pause before its own, and those of lanes that its calls count against too."""
     standing = {one.scope: one for one in pauses(session, account)}
-    return standing.get(account.scope) or standing.get(f"lane:{lane}")
+    scopes = [account.scope, *(f"lane:{one}" for one in (lane, *ALSO.get(lane, ())))]
+    return next((standing[scope] for scope in scopes if scope in standing), None)
 
 
 def pause_of_job(session: Session, job_id: int, account: Account) -> Pause | None:
     """What keeps a job from going on, the widest first."""
     standing = {one.scope: one for one in pauses(session, account)}
     used = select(_item.c.lane).where(_item.c.job_id == job_id, _item.c.status == Status.QUEUED).distinct()
-    scopes = [account.scope, f"job:{job_id}", *(f"lane:{lane}" for lane in session.execute(used).scalars())]
+    lanes = [Lane(lane) for lane in session.execute(used).scalars()]
+    also = [CAPTION_ACCOUNT] if CAPTION_LANES & set(lanes) else []
+    scopes = [account.scope, *also, f"job:{job_id}", *(f"lane:{lane}" for lane in lanes)]
     return next((standing[scope] for scope in scopes if scope in standing), None)
 
 
@@ -302,6 +317,16 @@ def other_hosts(session: Session, host: str, since: int) -> list[str]:
     """Hosts other than this one with a living worker: SQLite must not be shared between hosts."""
     query = select(_worker.c.host).where(_worker.c.host != host, _worker.c.seen_at > since).distinct()
     return list(session.execute(query).scalars())
+
+
+# Captions
+
+
+def parts_of(session: Session, item_id: int) -> list[Item]:
+    """The parts of a longer video's caption, in the order of time."""
+    # Read anew: one of them may have been changed by this very transaction, past the objects that it holds.
+    query = select(Item).where(_item.c.parent_id == item_id).order_by(_item.c.id)
+    return list(session.execute(query, execution_options={"populate_existing": True}).scalars())
 
 
 # What lies ahead

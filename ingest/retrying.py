@@ -27,12 +27,15 @@ class Standing:
     twin_id: int | None = None
     #: It came with ``ingest adopt``: a name in a list, nothing here that could be sent.
     adopted: bool = False
+    kind: str = "file"
+    #: The caption of a longer video, made of its parts'.
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     action: Action
-    #: Why it is passed over, as a sentence that follows "passed over: ".
+    #: Why it is passed over, as a sentence that follows "passed over: "; or what to know of one that is queued.
     why: str | None = None
 
 
@@ -40,6 +43,7 @@ class Decision:
 NEVER_THERE = frozenset({"never_arrived", "never_appeared"})
 
 _QUEUED, _ASKED = Decision(Action.QUEUED), Decision(Action.ASKED)
+_PAID = Decision(Action.QUEUED, "it may have been charged already, and costs again")
 _RESEND = "--resend sends it anew all the same, and a second video may come of it"
 
 
@@ -50,6 +54,10 @@ def decide(one: Standing, *, resend: bool = False) -> Decision:
         return _passed_over(f"it is under way ({one.status})")
     if one.status is Status.SKIPPED:
         return _passed_over(_why_skipped(one))
+    if one.whole:
+        return _passed_over("it is made of its parts; send those again, and it follows")
+    if one.kind == "caption":
+        return _PAID if one.stage is Stage.EXPIRED else _QUEUED
     if one.video_no and not resend and one.stage is not Stage.UPSTREAM:
         if one.stage is Stage.EXPIRED:
             return _ASKED

@@ -21,6 +21,9 @@ from ingest.lanes import CAPTION_LANES, Lane, Limit, limits_in_force, parse_limi
 #: Where a container finds its secrets: one file per variable, named like it in small letters. The environment goes before them.
 SECRETS = Path("/run/secrets")
 
+#: The account of a key for captions alone.
+CAPTION_ACCOUNT = "account:caption"
+
 _DATABASES = ("sqlite", "postgres", "postgresql", "postgresql+psycopg")
 
 
@@ -83,6 +86,15 @@ class Timings:
         return replace(cls(), **given)
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a video to be captioned must keep: seconds from and to, and bytes (contract B.7 D1; plans differ)."""
+
+    shortest: float
+    longest: float
+    largest: int
+
+
 class StateSettings(BaseSettings):
     """Where the state lives: what every door needs, the public one included."""
 
@@ -140,6 +152,8 @@ class Settings(StateSettings):
     limits_text: str = Field("", validation_alias="INGEST_LIMITS")
     timings_text: str = Field("", validation_alias="INGEST_TIMINGS")
     name_ids: bool = Field(True, validation_alias="INGEST_NAME_IDS")
+    caption_mb: float = Field(20, validation_alias="INGEST_CAPTION_MB", gt=0)
+    caption_seconds: str = Field("20-300", validation_alias="INGEST_CAPTION_SECONDS")
     host: str = Field("", validation_alias="INGEST_HOST")
     port: int = Field(8000, validation_alias="INGEST_PORT", ge=0, le=65535)
     console_host: str = Field("127.0.0.1", validation_alias="INGEST_CONSOLE_HOST")
@@ -173,6 +187,18 @@ class Settings(StateSettings):
             raise ValueError("it must start with redis://, rediss:// or unix://")
         return url
 
+    @field_validator("caption_seconds")
+    @classmethod
+    def _seconds_parse(cls, text: str) -> str:
+        shortest, dash, longest = text.partition("-")
+        try:
+            good = bool(dash) and 0 <= float(shortest) < float(longest)
+        except ValueError:
+            good = False
+        if not good:
+            raise ValueError(f"'{text}' is no span of seconds; write FROM-TO, for example 20-300")
+        return text
+
     @field_validator("limits_text")
     @classmethod
     def _limits_parse(cls, text: str) -> str:
@@ -194,6 +220,11 @@ class Settings(StateSettings):
         return Timings.read(self.timings_text)
 
     @property
+    def caption_bounds(self) -> Bounds:
+        shortest, _, longest = self.caption_seconds.partition("-")
+        return Bounds(float(shortest), float(longest), round(self.caption_mb * 1_000_000))
+
+    @property
     def receiver_host(self) -> str:
         return self.host or ("0.0.0.0" if self.public_url else "127.0.0.1")
 
@@ -206,11 +237,15 @@ class Settings(StateSettings):
         """An account is a key. A different caption key is an account of its own, so its refusal does not stop uploads."""
         key = self.key_for(lane)
         own = lane in CAPTION_LANES and key != self.api_key.get_secret_value()
-        return Account("account:caption" if own else "account", key)
+        return Account(CAPTION_ACCOUNT if own else "account", key)
 
     @property
     def account(self) -> "Account":
         return self.account_for(Lane.UPLOAD)
+
+    def require_caption_key(self) -> None:
+        if not self.key_for(Lane.CAPTION_VIDEO):
+            self.require_key()
 
     def require_key(self) -> None:
         if not self.api_key.get_secret_value():

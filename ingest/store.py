@@ -56,7 +56,13 @@ _worker = Worker.__table__  # type: ignore[attr-defined]
 #: An item whose request got lost so often, each time provably without arriving, is given up.
 MOST_ATTEMPTS = 5
 
-_LANE_OF = {Kind.FILE: Lane.UPLOAD, Kind.LINK: Lane.UPLOAD, Kind.POST: Lane.SCRAPE}
+_LANE_OF = {
+    Kind.FILE: Lane.UPLOAD,
+    Kind.LINK: Lane.UPLOAD,
+    Kind.POST: Lane.SCRAPE,
+    Kind.IMAGE: Lane.IMAGE,
+    Kind.CAPTION: Lane.CAPTION_VIDEO,
+}
 
 
 def _upsert(session: Session):
@@ -107,17 +113,21 @@ def add_items(
     ``turns``: the last turn of this job on each lane, kept between its chunks.
     """
     turns = {} if turns is None else turns
+    wholes = found
+    found = [one for whole in wholes for one in (whole, *whole.parts)]
     ids = _reserve_ids(session, len(found))
     rows = [
         _row(job, one, hashes.get(one.source), again) | {"id": number} for number, one in zip(ids, found, strict=True)
     ]
+    _tie_parts(wholes, rows)
     keys = [None if again or one.skip else _holds(row, one) for one, row in zip(found, rows, strict=True)]
     names = [None if again or one.skip else _known_as(row, one) for one, row in zip(found, rows, strict=True)]
     owners = _owners(session, [key for key in keys if key])
     adopted = _owners(session, [name for name in names if name])
     for one, row, key, name in zip(found, rows, keys, names, strict=True):
         if one.skip:
-            row.update(status=Status.SKIPPED, error_code="not_a_video", error=one.skip)
+            code = "picture" if one.kind is Kind.IMAGE else "not_a_video"
+            row.update(status=Status.SKIPPED, error_code=code, error=one.skip)
         elif name and name in adopted:
             row.update(copy_of(*adopted[name]))
         elif key and key in owners:
@@ -125,6 +135,7 @@ def add_items(
         elif key:
             row["holds"] = key
             owners[key] = (row["id"], one.source)
+    _skip_parts_of_copies(rows)
     for row in rows:
         if row["status"] == Status.QUEUED:
             row["turn"] = turns[row["lane"]] = _turn_after(session, row["lane"], turns)
@@ -132,6 +143,26 @@ def add_items(
     session.execute(insert(_event), [_added_event(row) for row in rows])
     queued = sum(row["status"] == Status.QUEUED for row in rows)
     return Added(queued, len(rows) - queued)
+
+
+def _tie_parts(wholes: Sequence[Found], rows: Sequence[dict[str, Any]]) -> None:
+    """A whole is never sent: it waits for its parts."""
+    place = 0
+    for whole in wholes:
+        parent, parts = rows[place], rows[place + 1 : place + 1 + len(whole.parts)]
+        place += 1 + len(parts)
+        if parts:
+            parent.update(status=Status.UNPARSE, accepted_at=parent["created_at"])
+        for part in parts:
+            part["parent_id"] = parent["id"]
+
+
+def _skip_parts_of_copies(rows: Sequence[dict[str, Any]]) -> None:
+    copies = {row["id"]: row for row in rows if row["status"] == Status.SKIPPED}
+    for row in rows:
+        if row["parent_id"] in copies:
+            whole = copies[row["parent_id"]]
+            row.update({name: whole[name] for name in ("status", "error_code", "error", "twin_id")}, holds=None)
 
 
 def _turn_after(session: Session, lane: Lane, turns: Mapping[Lane, int]) -> int:
@@ -181,7 +212,7 @@ def _row(job: Job, one: Found, sha256: str | None, again: bool) -> dict[str, Any
         # The public library knows no namespaces (contract A.7): with one name for all, batches are full.
         "unique_id": DEFAULT_NAMESPACE if library == PUBLIC else options.unique_id or job.unique_id,
         "library": library,
-        "lane": _LANE_OF[one.kind],
+        "lane": one.lane or _LANE_OF[one.kind],
         "priority": job.priority,
         "turn": 0,
         "status": Status.QUEUED,
@@ -196,8 +227,13 @@ def _row(job: Job, one: Found, sha256: str | None, again: bool) -> dict[str, Any
         "tags": list(options.tags) or None,
         "details": {name: value for name, value in details.items() if value is not None} or None,
         "again": again,
+        "wish": one.wish,
+        "span": list(one.span) if one.span else None,
+        "parent_id": None,
+        "together": one.together,
         "holds": None,
         "twin_id": None,
+        "accepted_at": None,
         "attempts": 0,
         "fence": 0,
         "asked": 0,
@@ -463,12 +499,17 @@ def _next_batch(session: Session, lane: Lane, now: int, held_jobs: Sequence[int]
     return list(session.execute(batch).scalars())
 
 
-_OPERATION = {Kind.FILE: "upload", Kind.LINK: "upload_url", Kind.POST: "scraper_url"}
+_OPERATION = {Kind.FILE: "upload", Kind.LINK: "upload_url", Kind.POST: "scraper_url", Kind.IMAGE: "upload_img"}
+#: How a caption is asked for: its result comes by callback, or in the answer.
+CAPTION, CAPTION_NOW = "caption", "caption_now"
 
 
 def _write_submission(session: Session, items: Sequence[Item], account: str, lease_until: int, now: int) -> Submission:
     first = items[0]
-    operation = _OPERATION[Kind(first.kind)]
+    if first.kind == Kind.CAPTION:
+        operation = CAPTION_NOW if (first.wish or {}).get("now") else CAPTION
+    else:
+        operation = _OPERATION[Kind(first.kind)]
     submission = Submission(
         short_id=new_short_id(),
         operation=operation + ("_public" if first.library == "public" and first.kind == Kind.POST else ""),
@@ -556,6 +597,53 @@ def accepted(
         }
         if not tell(session, item_id, News.ACCEPTED, submission_id=submission_id, values=taken, now=now) and video_no:
             note_second_video(session, item_id, video_no)
+
+
+def completed(
+    session: Session, submission_id: int, results: Mapping[int, Mapping[str, Any]], *, sent_at: int | None = None
+) -> None:
+    """The answer, or the callback that carries it, has all there is to know: ready at once. ``results``: values by item.
+
+    It counts whatever happened meanwhile, and changes nothing the second time.
+    """
+    now = now_ms()
+    ended = {"ended_at": now, "code": "0000"} | ({"sent_at": sent_at} if sent_at else {})
+    close_submission(session, submission_id, "accepted", was=("open", "lost"), **ended)
+    for item_id, values in results.items():
+        tell(session, item_id, News.READY, submission_id=submission_id, values=values, now=now)
+
+
+def end_one(session: Session, claimed: Claimed, item: Item, news: News, **values: Any) -> "Claimed | None":
+    """One item of a batch is not sent; what remains of the claim, None when nothing does."""
+    assert item.id is not None and claimed.submission.id is not None
+    number = claimed.submission.id
+    left = [one for one in claimed.items if one is not item]
+    fences = {item_id: fence for item_id, fence in claimed.fences.items() if item_id != item.id}
+    tell(session, item.id, news, submission_id=number, values=values)
+    if not left:
+        close_submission(session, number, "released", ended_at=now_ms(), message=str(values["error"]))
+        return None
+    session.execute(update(_submission).where(_submission.c.id == number).values(item_ids=list(fences)))
+    claimed.submission.item_ids = list(fences)
+    return Claimed(claimed.submission, left, fences)
+
+
+def separate(session: Session, claimed: Claimed, detail: str, code: str) -> None:
+    """One bad picture refuses the whole call (contract B.2 U9): next time each travels alone."""
+    assert claimed.submission.id is not None
+    if not close_submission(session, claimed.submission.id, "refused", ended_at=now_ms(), code=code, message=detail):
+        return
+    for item_id, fence in claimed.fences.items():
+        values = {"due_at": now_ms(), "attempts": _item.c.attempts - 1, "together": f"alone:{item_id}"}
+        tell(
+            session,
+            item_id,
+            News.RELEASED,
+            detail=detail,
+            submission_id=claimed.submission.id,
+            values=values,
+            guard=_item.c.fence == fence,
+        )
 
 
 def note_second_video(session: Session, item_id: int, video_no: str) -> None:
@@ -737,13 +825,13 @@ def take_due(
     limit: int,
     hold_seconds: float,
     *,
-    lane: Lane | None = None,
+    lanes: Collection[Lane] = (),
     has_video: bool | None = None,
 ) -> list[Item]:
     """Items to ask about now, put off by ``hold_seconds`` so that nobody else asks meanwhile and a crash costs no more than that."""
     due = [_item.c.status == status, _item.c.due_at <= now_ms()]
-    if lane is not None:
-        due.append(_item.c.lane == lane)
+    if lanes:
+        due.append(_item.c.lane.in_(lanes))
     if has_video is not None:
         due.append(_item.c.video_no.is_not(None) if has_video else _item.c.video_no.is_(None))
     return _take(session, due, limit, hold_seconds)
@@ -991,7 +1079,8 @@ def _decide_retries(
 
 def _standing(item: Item, *, adopted: bool) -> Standing:
     stage = Stage(item.stage) if item.stage else None
-    return Standing(Status(item.status), stage, item.error_code, item.video_no, item.twin_id, adopted)
+    whole = bool((item.wish or {}).get("parts"))
+    return Standing(Status(item.status), stage, item.error_code, item.video_no, item.twin_id, adopted, item.kind, whole)
 
 
 def _key_to_hold(item: Item) -> str | None:
@@ -999,11 +1088,12 @@ def _key_to_hold(item: Item) -> str | None:
     if item.again or item.holds is not None:
         return None
     key = None
+    # A caption that frees its question (a preflight that failed) is asked anew without it: what it costs is then a person's choice.
     if item.kind == Kind.LINK:
         key = f"link:{normalise(item.source)}"
     elif item.kind == Kind.POST and item.platform and item.post_id:
         key = Post(item.platform, item.post_id).key
-    elif item.kind == Kind.FILE and item.sha256:
+    elif item.kind in (Kind.FILE, Kind.IMAGE) and item.sha256:
         key = f"file:{item.sha256}"
     return holds_key(item.unique_id, item.library, key) if key else None
 

@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 
 from flask import Response, jsonify, request
 
-from sandbox import answers
-from sandbox.answers import Refusal
+from sandbox.answers import Host, Refusal
 from sandbox.server import CHUNK, HANG_UP, HangUp
 
 _PAGE = """<html>
@@ -56,10 +55,6 @@ def _break_json(answer: Response) -> Response:
     return answer
 
 
-def _network(_: Response) -> Response:
-    return answers.refused(Refusal("network abnormal, try again later"))
-
-
 Accident = Callable[[Response], Response]
 
 #: Faults of calls that are never acted on.
@@ -69,8 +64,11 @@ BEFORE: Mapping[str, Accident] = {
     "http_500": _http_500,
     "http_502": _http_502,
     "broken_json": _break_json,
-    "network": _network,
+    "network": lambda answer: answer,
 }
+
+#: Those that break the connection before the whole body was read: what the call asked for is never known.
+UNREAD = ("cut_before", "cut_body")
 
 #: Faults of calls that have been accepted.
 AFTER: Mapping[str, Accident] = {
@@ -81,8 +79,10 @@ AFTER: Mapping[str, Accident] = {
 }
 
 
-def before(fault: str) -> Response:
-    return BEFORE[fault](answers.ok(None))
+def before(fault: str, host: Host) -> Response:
+    if fault == "network":
+        return host.refused(Refusal("network abnormal, try again later"))
+    return BEFORE[fault](host.ok(None))
 
 
 def after(fault: str, answer: Response, slow: float) -> Response:

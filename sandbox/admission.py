@@ -9,7 +9,7 @@ from sandbox import answers
 from sandbox.answers import Refusal
 from sandbox.faults import TAKING_LANES, Faults, of_call
 from sandbox.journal import Journal
-from sandbox.limits import Gate
+from sandbox.limits import UNDERSTAND_LANES, Gate
 from sandbox.options import Options
 
 _OVER = "Request has exceeded the limit."
@@ -25,6 +25,9 @@ class Purse:
 class Ticket(NamedTuple):
     """What an admitted call has in its hand."""
 
+    lane: str
+    key: str
+    at: float
     fault: str | None  # that befalls it
     paid_from: Purse | None  # None: it cost nothing
 
@@ -60,13 +63,24 @@ class Admission:
     def admit(self, lane: str, key: str, at: float) -> Ticket:
         """The ticket of the call that arrived `at`; Refusal when it may not act."""
         with self._lock:
-            self._check_key(key)
+            self._check_key(lane, key)
             self._check_credit(lane)
             fault = self._check_limit(lane, key, at)
             if self._purse.left is None or lane not in TAKING_LANES:
-                return Ticket(fault, None)
+                return Ticket(lane, key, at, fault, None)
             self._purse.left -= 1
-            return Ticket(fault, self._purse)
+            return Ticket(lane, key, at, fault, self._purse)
+
+    def join(self, ticket: Ticket, lane: str) -> None:
+        """The admitted call counts against `lane` too; Refusal when that is full: then it occupies neither."""
+        with self._lock:
+            gap = self._gate.judge(lane, ticket.key, ticket.at)
+            self._journal.call(lane, ticket.key, ticket.at, gap)
+            if gap is None:
+                return
+            self._gate.withdraw(ticket.lane, ticket.key, ticket.at)
+            self._journal.turned_away(ticket.lane, ticket.key, ticket.at)
+            raise Refusal(_OVER, answers.LIMIT)
 
     def refund(self, ticket: Ticket) -> None:
         """Only what is accepted costs credit (it is taken at the door, or two calls would share the last one)."""
@@ -74,11 +88,23 @@ class Admission:
             if ticket.paid_from is not None and ticket.paid_from.left is not None:
                 ticket.paid_from.left += 1
 
-    def _check_key(self, key: str) -> None:
-        keys = self._options.keys
-        if self._refused or not key or (keys and key not in keys):
-            self._journal.bad_key()
-            raise Refusal("key not valid", answers.KEY)
+    def _check_key(self, lane: str, key: str) -> None:
+        """The code for a key of the other host is not known; 9009 names the matter (contract A.2, A.4)."""
+        library, understand = self._hosts_of(key)
+        here, there = (understand, library) if lane in UNDERSTAND_LANES else (library, understand)
+        if here and not self._refused:
+            return
+        if there and not self._refused:
+            self._journal.wrong_host_key()
+            raise Refusal("permission denied", answers.PERMISSION)
+        self._journal.bad_key()
+        raise Refusal("key not valid", answers.KEY)
+
+    def _hosts_of(self, key: str) -> tuple[bool, bool]:
+        """Whether `key` opens the library and whether it opens the understand calls."""
+        keys, captions = self._options.keys, self._options.caption_keys
+        library = bool(key) and (key in keys if keys else key not in captions)
+        return library, (key in captions if captions else library)
 
     def _check_credit(self, lane: str) -> None:
         """Questions cost nothing (contract A.4 names the code, E.4 68 the switch)."""

@@ -1,6 +1,7 @@
-"""The envelope of every answer (contract A.3, A.4): application errors travel over HTTP 200."""
+"""The envelopes of all answers (contract A.3, A.4, B.7): application errors travel over HTTP 200."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from flask import Response, jsonify
 
@@ -9,6 +10,10 @@ PARAMETER = "0001"
 KEY = "0401"
 CREDIT = "0402"
 LIMIT = "0429"
+PERMISSION = "9009"
+
+#: The one code of the understand host for whatever it refuses or fails at (contract B.7 D1).
+UNDERSTAND_FAILED = -1
 
 
 class Refusal(Exception):
@@ -28,3 +33,27 @@ def refused(refusal: Refusal) -> Response:
     if refusal.code == LIMIT:
         return jsonify({"code": LIMIT, "msg": str(refusal)})
     return jsonify({"code": refusal.code, "msg": str(refusal), "data": None, "success": False, "failed": True})
+
+
+def understood(data: Any) -> Response:
+    """An integer code and no flags (contract E.3 53)."""
+    return jsonify({"code": 0, "msg": "success", "data": data})
+
+
+def declined(refusal: Refusal) -> Response:
+    """-1 for what it refuses or fails at; what concerns the account has the codes of all calls (contract A.4)."""
+    if refusal.code == LIMIT:  # captions stand in the seed's one rate table, with its one answer
+        return refused(refusal)
+    code = UNDERSTAND_FAILED if refusal.code == PARAMETER else refusal.code
+    return jsonify({"code": code, "msg": str(refusal), "data": None})
+
+
+class Host(NamedTuple):
+    """How one of the vendor's hosts words its answers."""
+
+    ok: Callable[[Any], Response]
+    refused: Callable[[Refusal], Response]
+
+
+LIBRARY = Host(ok, refused)
+UNDERSTAND = Host(understood, declined)

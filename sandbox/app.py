@@ -1,25 +1,19 @@
-"""The vendor's calls as Flask routes (contract B), and the controls under `/_sandbox/`.
+"""The vendor's calls as Flask routes (contract B), and the controls under `/_sandbox/`."""
 
-A call walks one way: admission (key, credit, limit), parameters, act, answer. `_Calls.add` is that way, and
-faults meet a call on it.
-"""
-
-import time
 from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Response, request
 
-from sandbox import accidents, answers, forms, library, shapes
-from sandbox.admission import Ticket
+from sandbox import answers, forms, library, shapes
 from sandbox.answers import Refusal
+from sandbox.calls import Calls
 from sandbox.faults import check_faults
 from sandbox.posts import recognise
-from sandbox.server import ARRIVED, CHUNK, HANG_UP, BrokenBody
+from sandbox.server import BrokenBody
+from sandbox.understand import add_understand
 from sandbox.vendor import Vendor
 
-#: Both spellings of the prefix are in the seed (contract E.2 26).
-PREFIXES = ("/serve/api/v1/", "/v1/")
 DEFAULT_PAGE, LARGEST_PAGE = 20, 200
 LARGEST_DELETE = 100
 LARGEST_BATCH = 50
@@ -29,23 +23,29 @@ QUALITIES = ("260", "360", "480", "720", "1080", "1440", "2160")
 def create_app(vendor: Vendor) -> Flask:
     app = Flask("sandbox", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    calls = _Calls(app, vendor)
+    calls = Calls(app, vendor)
     options = vendor.options
 
     def upload() -> dict[str, Any]:
         """contract B.2 U1"""
-        sent = forms.read_upload(request)
-        try:
+        with forms.multipart(request) as sent:
             video = vendor.take_file(
-                sent.spool,
-                sent.file_name,
+                forms.file_of(sent),
                 forms.namespace(sent.fields, request.args),
                 forms.callback(sent.fields, request.args),
                 forms.extras(sent.fields),
             )
-        finally:
-            sent.spool.close()
         return shapes.accepted(video)
+
+    def upload_img() -> list[dict[str, Any]]:
+        """contract B.2 U9"""
+        with forms.multipart(request) as sent:
+            images = vendor.take_images(
+                sent.all("files"),
+                forms.namespace(sent.fields, request.args),
+                forms.extras(sent.fields, forms.IMAGE_TAGS),
+            )
+        return [shapes.accepted_image(image) for image in images]
 
     def upload_url() -> dict[str, Any]:
         """contract B.2 U2"""
@@ -86,6 +86,19 @@ def create_app(vendor: Vendor) -> Flask:
         found = vendor.library.private_videos(forms.namespace(fields), tests)
         return {
             "videos": [shapes.listed(video, options.late_size) for video in found[(page - 1) * size : page * size]],
+            "current_page": page,
+            "page_size": size,
+            "total_count": str(len(found)),
+        }
+
+    def list_images() -> dict[str, Any]:
+        """contract B.3 L9"""
+        fields = forms.read_fields(request)
+        page = forms.number(fields, "page", 1)
+        size = min(forms.number(fields, "page_size", DEFAULT_PAGE), LARGEST_PAGE)
+        found = vendor.images.of(forms.namespace(fields))
+        return {
+            "images": [shapes.listed_image(image) for image in found[(page - 1) * size : page * size]],
             "current_page": page,
             "page_size": size,
             "total_count": str(len(found)),
@@ -133,60 +146,19 @@ def create_app(vendor: Vendor) -> Flask:
     calls.add("upload", "POST", "upload_url", upload_url, slow=True)
     calls.add("scrape", "POST", "scraper_url", lambda: scrape(library.PRIVATE), slow=True)
     calls.add("scrape", "POST", "scraper_url_public", lambda: scrape(library.PUBLIC), slow=True)
+    calls.add("image", "POST", "upload_img", upload_img, slow=True)
     calls.add("list", "POST", "list_videos", list_videos)
+    calls.add("list", "POST", "img_list_page", list_images)
     calls.add("task_status", "GET", "get_video_ids_by_task_id", task_status)
     calls.add("detail", "GET", "get_metadata", get_metadata)
     calls.add("detail", "GET", "get_private_video_details", private_details)
     calls.add("detail", "GET", "get_private_video_detail", private_details)
     calls.add("detail", "GET", "get_public_video_detail", public_detail)
     calls.add("delete", "POST", "delete_videos", delete_videos)
+    add_understand(app, vendor)
     _add_controls(app, vendor)
     _add_errors(app, vendor)
     return app
-
-
-class _Calls:
-    def __init__(self, app: Flask, vendor: Vendor) -> None:
-        self._app = app
-        self._vendor = vendor
-
-    def add(self, lane: str, method: str, name: str, act: Callable[[], Any], slow: bool = False) -> None:
-        """`act` returns the answer's `data` or raises Refusal; a `slow` call takes `--answer` seconds."""
-
-        def view() -> Response:
-            arrived = request.environ.get(ARRIVED) or time.monotonic()
-            try:
-                ticket = self._vendor.admission.admit(lane, _key(), arrived)
-                if ticket.fault is not None and ticket.fault in accidents.BEFORE:
-                    return self._spoil(ticket, ticket.fault)
-                answer = self._accept(ticket, act)
-            except Refusal as refusal:
-                return _unread(answers.refused(refusal))
-            if slow:
-                time.sleep(self._vendor.draw(self._vendor.options.answer))
-            if ticket.fault is None:
-                return answer
-            self._vendor.faults.count(ticket.fault)
-            return accidents.after(ticket.fault, answer, self._vendor.options.slow)
-
-        for prefix in PREFIXES:
-            self._app.add_url_rule(prefix + name, f"{prefix}{name}", view, methods=[method])
-
-    def _spoil(self, ticket: Ticket, fault: str) -> Response:
-        self._vendor.admission.refund(ticket)
-        self._vendor.faults.count(fault)
-        answer = accidents.before(fault)
-        return answer if HANG_UP in request.environ else _unread(answer)
-
-    def _accept(self, ticket: Ticket, act: Callable[[], Any]) -> Response:
-        accepted = False
-        try:
-            data = act()
-            accepted = True
-            return answers.ok(data)
-        finally:
-            if not accepted:  # refused for its parameters, or its body ended early
-                self._vendor.admission.refund(ticket)
 
 
 def _add_controls(app: Flask, vendor: Vendor) -> None:
@@ -259,19 +231,6 @@ def _add_errors(app: Flask, vendor: Vendor) -> None:
         """Nobody is left to read this answer."""
         vendor.journal.broken_body()
         return answers.refused(Refusal("the body ended early"))
-
-
-def _unread(refusal: Response) -> Response:
-    """A refusal goes out when its whole request is in: a caller that still writes could not hear it."""
-    while request.stream.read(CHUNK):
-        pass
-    return refusal
-
-
-def _key() -> str:
-    """The raw key, or behind `Bearer` (contract A.2)."""
-    header = request.headers.get("Authorization", "").strip()
-    return header[7:].strip() if header.lower().startswith("bearer ") else header
 
 
 def _required(name: str) -> str:

@@ -36,6 +36,7 @@ _REPORTED: Mapping[str, str] = {
     "callback_swap": "swapped",
     "callback_early": "early",
     "callback_parse_at_start": "parse_at_start",
+    "callback_response": "response",
 }
 
 
@@ -57,8 +58,18 @@ def k3(video_no: str, task_id: str) -> dict[str, Any]:
     }
 
 
+def k4(task_id: str, text: str, token: dict[str, int], name: str = "text") -> dict[str, Any]:
+    """K4b with another `name` of the text."""
+    return {"status": 0, "task_id": task_id, "data": {name: text, "token": token}}
+
+
+def k5(task_id: str) -> dict[str, Any]:
+    """Only the status is documented (contract F.5 30)."""
+    return {"status": -1, "task_id": task_id, "data": None}
+
+
 class Letter(NamedTuple):
-    kind: str  # K1, K2, K3
+    kind: str  # K1, K2, K3, K4, K4b, K5
     url: str
     body: dict[str, Any]
 

@@ -12,13 +12,15 @@ from typing import Any, NamedTuple
 
 # What a fault befalls
 CALL = "any call"
-TAKING_CALL = "a call of the lanes upload and scrape"
+TAKING_CALL = "a call that takes something in"
 LETTER = "a callback"
 UPLOAD = "an upload with a callback"
+ANNOUNCED = "an upload or a caption with a callback"
+CAPTION = "a caption that succeeds"
 CONTENT = "what was taken in"
 
 #: The lanes whose calls take something in (and cost credit).
-TAKING_LANES = ("upload", "scrape")
+TAKING_LANES = ("upload", "scrape", "image", "caption_video", "caption_image")
 
 
 class Fault(NamedTuple):
@@ -44,8 +46,11 @@ FAULTS: Mapping[str, Fault] = {
     "callback_double": Fault(LETTER, "sent twice, the second a moment later"),
     "callback_delay": Fault(LETTER, "sent --callback-delay seconds late"),
     "callback_swap": Fault(LETTER, "sent after the receiver's next one, or 5 s late"),
-    "callback_early": Fault(UPLOAD, "UNPARSE is called back, and that is answered, before the upload is"),
+    "callback_early": Fault(
+        ANNOUNCED, "UNPARSE, or the caption's result, is called back, and that is answered, before the call is"
+    ),
     "callback_parse_at_start": Fault(UPLOAD, "PARSE is called back when parsing starts, besides the real one"),
+    "callback_response": Fault(CAPTION, "its callback carries data.response instead of data.text"),
     "stuck": Fault(CONTENT, "a video that stays UNPARSE for good"),
     "post_gone": Fault(CONTENT, "a post that never appears, however often it is scraped"),
     "half_task": Fault(CONTENT, "a task that yields half of its posts; another task brings the rest"),

@@ -9,17 +9,17 @@ import uuid
 EPOCH_MS = 1_609_459_200_000
 _SEQUENCE_BITS = 22
 
-PRIVATE, PUBLIC = "VI", "PI-"
+PRIVATE, PUBLIC, IMAGE = "VI", "PI-", ""
 
 
 class Mint:
-    """Video ids: unique, increasing, and their creation time can be read from them."""
+    """Ids of videos and images: unique, increasing, and their creation time can be read from them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._last = 0
 
-    def video(self, prefix: str) -> tuple[str, int]:
+    def new(self, prefix: str) -> tuple[str, int]:
         """A new id and its creation time in ms, e.g. `("VI631413884779040768", 1760000001234)`."""
         with self._lock:
             now = time.time_ns() // 1_000_000
@@ -29,3 +29,7 @@ class Mint:
 
 def new_task_id() -> str:
     return f"{uuid.uuid4()}_{secrets.token_hex(16)}"
+
+
+def new_caption_id() -> str:
+    return str(uuid.uuid4())

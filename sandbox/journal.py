@@ -6,7 +6,10 @@ import time
 from typing import Any
 
 #: Lanes of the calls served here, always in the report even when never called.
-SERVED = ("upload", "scrape", "list", "delete", "task_status", "detail")
+SERVED = (
+    *("upload", "scrape", "image", "list", "delete", "task_status", "detail"),
+    *("caption_video", "caption_image", "human_reid"),
+)
 
 
 class Journal:
@@ -24,7 +27,7 @@ class Journal:
             self._violations: list[dict[str, Any]] = []
             self._batches: dict[str, list[int]] = {"scrape": []}
             self._broken_bodies = 0
-            self._bad_keys = 0
+            self._bad_keys = self._wrong_host_keys = 0
             self._out_of_credit = 0
             self._spells = 0
 
@@ -36,6 +39,13 @@ class Journal:
                 self._violations.append(
                     {"lane": lane, "key": key[-4:], "at": self._since_start(at), "gap": round(gap, 6)}
                 )
+
+    def turned_away(self, lane: str, key: str, at: float) -> None:
+        """An accepted call of `lane` was refused by another lane that it counts against too."""
+        with self._lock:
+            calls = self._calls[lane]
+            if (at, key, True) in calls:  # else a reset has come between
+                calls[calls.index((at, key, True))] = (at, key, False)
 
     def spelled(self, lane: str, key: str, at: float) -> None:
         """A call that a spell refused: it came, but it broke no limit."""
@@ -55,6 +65,10 @@ class Journal:
         with self._lock:
             self._bad_keys += 1
 
+    def wrong_host_key(self) -> None:
+        with self._lock:
+            self._wrong_host_keys += 1
+
     def out_of_credit(self) -> None:
         with self._lock:
             self._out_of_credit += 1
@@ -67,6 +81,7 @@ class Journal:
                 "calls": {lane: self._lane(lane) for lane in self._calls},
                 "broken_bodies": self._broken_bodies,
                 "bad_keys": self._bad_keys,
+                "wrong_host_keys": self._wrong_host_keys,
                 "out_of_credit": self._out_of_credit,
                 "spells": self._spells,
             }

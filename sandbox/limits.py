@@ -44,6 +44,9 @@ DEFAULTS: Mapping[str, Limit] = {
     "human_reid": Limit(1, _SECOND),
 }
 
+#: Lanes of the calls under `/v1/understand/`, at the vendor a host of its own (contract A.1).
+UNDERSTAND_LANES = ("caption_video", "caption_image", "human_reid")
+
 _RATE = re.compile(r"(\d+)/(\d*)\s*(s|min|h|d)")
 _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 

@@ -23,10 +23,12 @@ class Span(NamedTuple):
     high: float
 
 
-ANSWER, PARSE, SCRAPE = Span(0.05, 0.2), Span(1.0, 3.0), Span(1.0, 3.0)
+ANSWER, PARSE, SCRAPE, CAPTION = Span(0.05, 0.2), Span(1.0, 3.0), Span(1.0, 3.0), Span(1.0, 3.0)
 LIST_LAG, SPELL, CALLBACK_DELAY = Span(0.0, 0.0), Span(1.0, 3.0), Span(1.0, 5.0)
 #: Longer than a client waits for an answer.
 SLOW = 150.0
+#: Length and size of a video that is captioned (seed; contract E.2 35).
+CAPTION_SECONDS, CAPTION_MEGABYTES = Span(20.0, 300.0), 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +37,13 @@ class Options:
     host: str = "127.0.0.1"
     limits: dict[str, Limit | None] = field(default_factory=lambda: parse_limits(""))
     keys: frozenset[str] = frozenset()  # empty: any key will do
+    caption_keys: frozenset[str] = frozenset()  # of the understand calls; empty: those of the library
     answer: Span = ANSWER
     parse: Span = PARSE
     scrape: Span = SCRAPE
+    caption: Span = CAPTION
+    caption_seconds: Span = CAPTION_SECONDS
+    caption_megabytes: int = CAPTION_MEGABYTES
     list_lag: Span = LIST_LAG
     late_size: bool = True
     name_shape: str = "stem"
@@ -46,6 +52,7 @@ class Options:
     k1_parse_at_start: bool = False
     k3: bool = True
     k2_message: bool = False
+    k4_response: bool = False
     codecs: tuple[str, ...] = CODECS
     faults: dict[str, float] = field(default_factory=dict)
     slow: float = SLOW
@@ -62,9 +69,13 @@ def parse_options(arguments: Sequence[str]) -> Options:
         host=given.host,
         limits=given.limits,
         keys=frozenset(given.key),
+        caption_keys=frozenset(given.caption_key),
         answer=given.answer,
         parse=given.parse,
         scrape=given.scrape,
+        caption=given.caption,
+        caption_seconds=given.caption_seconds,
+        caption_megabytes=given.caption_megabytes,
         list_lag=given.list_lag,
         late_size=given.late_size,
         name_shape=given.name_shape,
@@ -73,6 +84,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
         k1_parse_at_start=given.k1_parse_at_start,
         k3=not given.no_k3,
         k2_message=given.k2_message,
+        k4_response=given.k4_response,
         codecs=given.codecs,
         faults=given.faults,
         slow=given.slow,
@@ -110,9 +122,17 @@ def _parser() -> argparse.ArgumentParser:
         help="overrides of the vendor's rate table, e.g. upload=20/s,scrape=1/2min or list=off",
     )
     add("--key", action="append", default=[], help="a key that is accepted; repeatable; any key when none")
+    add(
+        "--caption-key",
+        metavar="KEY",
+        action="append",
+        default=[],
+        help="a key of the understand calls, which then take no other; the rest does not take it; repeatable",
+    )
     add("--answer", type=_span, default=ANSWER, metavar="A-B", help="until an upload is answered")
     add("--parse", type=_span, default=PARSE, metavar="A-B", help="until a video is parsed (default 1-3)")
     add("--scrape", type=_span, default=SCRAPE, metavar="A-B", help="until posts are there (default 1-3)")
+    add("--caption", type=_span, default=CAPTION, metavar="A-B", help="until a caption is there (default 1-3)")
     add("--list-lag", type=_span, default=LIST_LAG, metavar="A-B", help="until a new video is listed (default 0)")
     add(
         "--late-size",
@@ -132,8 +152,17 @@ def _parser() -> argparse.ArgumentParser:
     add("--k1-parse-at-start", action="store_true", help="PARSE is called back when parsing starts")
     add("--no-k3", action="store_true", help="no callback for each scraped video that is indexed")
     add("--k2-message", action="store_true", help="a task's callback carries a message")
+    add("--k4-response", action="store_true", help="a caption's callback carries data.response, not data.text")
+    add(
+        "--caption-seconds",
+        type=_span,
+        default=CAPTION_SECONDS,
+        metavar="A-B",
+        help="how long a captioned video may be (default 20-300)",
+    )
+    add("--caption-megabytes", type=_count, default=CAPTION_MEGABYTES, metavar="N", help="and how large (default 20)")
     add("--codecs", type=_codecs, default=CODECS, metavar="LIST", help=f"default {','.join(CODECS)}")
-    add("--credit", type=_calls, metavar="N", help="uploads and scrapes until credit is used up (default: no end)")
+    add("--credit", type=_calls, metavar="N", help="calls that take something in until it is spent (default: no end)")
     add("--seed", type=int, metavar="N", help="makes the random times and faults repeatable")
     _add_faults(parser)
     return parser
@@ -168,6 +197,12 @@ def _port(text: str) -> int:
 def _calls(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"'{text}' is no number of calls; write for example 100")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number from 1")
     return int(text)
 
 

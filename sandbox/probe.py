@@ -1,11 +1,14 @@
-"""What becomes of a file: PyAV opens it and decodes its first frame (contract A.8, E.4 70)."""
+"""What becomes of a file: PyAV opens it and decodes its first frame (contract A.8, E.4 70; pictures: E.2 36)."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import av
 
 from sandbox.spool import Spool
+
+#: First bytes of the pictures that are taken, and FFmpeg's name of their codec: JPEG, PNG, WebP.
+PICTURES: Mapping[bytes, str] = {b"\xff\xd8\xff": "mjpeg", b"\x89PNG\r\n\x1a\n": "png", b"RIFF": "webp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,7 @@ class Verdict:
     width: int | None = None
     height: int | None = None
     fps: int | None = None
+    seconds: float = 0.0  # as exact as the file tells
 
 
 def probe(spool: Spool, codecs: Collection[str]) -> Verdict:
@@ -27,8 +31,33 @@ def probe(spool: Spool, codecs: Collection[str]) -> Verdict:
         with av.open(spool, mode="r") as container:
             return _look(container, spool.size, codecs)
     except (av.error.FFmpegError, ValueError, EOFError, OSError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        return Verdict(f"the file cannot be opened: {reason}", spool.size)
+        return Verdict(_unopened(error), spool.size)
+
+
+def picture(spool: Spool) -> str | None:
+    """Why a picture will not do; None when it is a whole JPEG, PNG or WebP."""
+    spool.seek(0)
+    start = spool.read(16)
+    codec = next((codec for magic, codec in PICTURES.items() if start.startswith(magic)), None)
+    if codec is None:
+        return "no JPEG, PNG or WebP"
+    spool.seek(0)
+    try:
+        with av.open(spool, mode="r") as container:
+            if not container.streams.video or container.streams.video[0].codec_context.name != codec:
+                return "no JPEG, PNG or WebP"
+            stream = container.streams.video[0]
+            stream.codec_context.thread_count = 1
+            stream.codec_context.options = {"err_detect": "explode"}  # half a picture is no picture
+            frame = next(container.decode(stream), None)
+    except (av.error.FFmpegError, ValueError, EOFError, OSError) as error:
+        return _unopened(error)
+    return "the file cannot be opened: it holds no decodable frame" if frame is None else None
+
+
+def _unopened(error: Exception) -> str:
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return f"the file cannot be opened: {reason}"
 
 
 def _look(container: av.container.InputContainer, size: int, codecs: Collection[str]) -> Verdict:
@@ -49,4 +78,4 @@ def _look(container: av.container.InputContainer, size: int, codecs: Collection[
     else:
         seconds = 0.0
     fps = round(stream.average_rate) if stream.average_rate else None
-    return Verdict(None, size, max(1, round(seconds)), frame.width, frame.height, fps)
+    return Verdict(None, size, max(1, round(seconds)), frame.width, frame.height, fps, seconds)

@@ -1,7 +1,8 @@
-"""A video as each call shows it: numbers as strings, "null" for no cause (contract A.3, E.3 41, 42)."""
+"""A video or an image as each call shows it: numbers as strings, "null" for no cause (contract A.3, E.3 41, 42)."""
 
 from typing import Any
 
+from sandbox.images import READY, Image
 from sandbox.library import Video
 
 
@@ -87,6 +88,21 @@ def public_detail(video: Video, late: bool) -> dict[str, Any]:
         "music_name": "original sound",
         "hash_tag": "#example#tour",
         "publish_time": str(video.created_ms // 1000 - 86400),
+    }
+
+
+def accepted_image(image: Image) -> dict[str, Any]:
+    """contract B.2 U9, the sample's form (E.3 46)"""
+    return {"id": image.image_no}
+
+
+def listed_image(image: Image) -> dict[str, Any]:
+    """contract B.3 L9"""
+    return {
+        "image_no": image.image_no,
+        "image_name": image.picture.name,
+        "status": READY,
+        "upload_time": str(image.created_ms),
     }
 
 

@@ -1,11 +1,10 @@
 """The acts of the vendor: taking things in, and what becomes of them later.
 
 A video's fate is decided when it is taken in and shown when its parsing is over. A file decides by itself
-(`probe`); without a file the input does: the word `bad` fails, the word `gone` never appears.
+(`probe`); without a file the input does (`fates`).
 """
 
 import hashlib
-import re
 import secrets
 import time
 from collections import Counter
@@ -14,22 +13,24 @@ from random import Random
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from sandbox import callbacks, ids, library
+from sandbox import callbacks, fates, ids, library
 from sandbox.admission import Admission
 from sandbox.agenda import Agenda
+from sandbox.answers import Refusal
 from sandbox.callbacks import Letter, Outbox
+from sandbox.captions import Captions
+from sandbox.fates import BAD, GONE
 from sandbox.faults import Faults
+from sandbox.forms import Part
+from sandbox.images import Image, Images, Picture
 from sandbox.journal import Journal
 from sandbox.library import Library, Task, Video
 from sandbox.options import MIXED, NAME_SHAPES, Options, Span
 from sandbox.posts import Post, recognise
-from sandbox.probe import Verdict, probe
-from sandbox.spool import Spool
+from sandbox.probe import Verdict, picture, probe
 
-BAD = re.compile(r"(?<![a-z])bad(?![a-z])", re.IGNORECASE)
-GONE = re.compile(r"(?<![a-z])gone(?![a-z])", re.IGNORECASE)
-
-UNFETCHED = "the link could not be fetched"
+#: Bytes of an image (contract B.2 U9), and images of a call: that there is a cap is known, not which.
+IMAGE_BYTES, LARGEST_IMAGES = 20_000_000, 50
 
 
 class Vendor:
@@ -44,6 +45,8 @@ class Vendor:
         self.agenda = Agenda()
         self.outbox = Outbox(self.faults, self.agenda, options.callback_delay)
         self._mint = ids.Mint()
+        self.images = Images(self._mint)
+        self.captions = Captions(options, self.faults, self.agenda, self.outbox, self.draw)
         self._random = Random(options.seed)
         self._fates: dict[Post, bool] = {}  # whether a post is gone, decided when it is first scraped
 
@@ -54,6 +57,8 @@ class Vendor:
         with self.library.lock:
             self.library.forget()
             self._fates.clear()
+        self.images.forget()
+        self.captions.forget()
         self.admission.forget()
         self.journal.forget()
         self.faults.forget()
@@ -62,16 +67,14 @@ class Vendor:
         """Seconds between the ends of `span`; `--seed` makes the row of draws repeatable."""
         return self._random.uniform(span.low, span.high)
 
-    def take_file(
-        self, spool: Spool, file_name: str, unique_id: str, callback: str | None, extras: dict[str, Any]
-    ) -> Video:
+    def take_file(self, file: Part, unique_id: str, callback: str | None, extras: dict[str, Any]) -> Video:
         """Always accepted; an undecodable file turns FAILED a little later (contract B.2 U1)."""
-        verdict = probe(spool, self.options.codecs)
+        verdict = probe(file.spool, self.options.codecs)
         return self._take(
-            stem=_stem(re.split(r"[/\\]", file_name)[-1]),
+            stem=_stem(fates.file_piece(file.file_name)),
             verdict=verdict,
-            file_name=file_name,
-            sha256=spool.sha256,
+            file_name=file.file_name,
+            sha256=file.spool.sha256,
             unique_id=unique_id,
             callback=callback,
             extras=extras,
@@ -79,16 +82,29 @@ class Vendor:
 
     def take_link(self, url: str, unique_id: str, callback: str | None, extras: dict[str, Any]) -> Video:
         """Answered before it is fetched; the same link twice makes two videos (contract B.2 U2)."""
-        piece = urlsplit(url).path.rstrip("/").rsplit("/", 1)[-1]
-        doomed = GONE.search(unquote(piece)) or BAD.search(unquote(piece))
         return self._take(
-            stem=_stem(piece) or urlsplit(url).netloc,
-            verdict=_unseen(url, UNFETCHED if doomed else None),
+            stem=_stem(fates.last_piece(url)) or urlsplit(url).netloc,
+            verdict=_unseen(url, fates.of_link(url)),
             url=url,
             unique_id=unique_id,
             callback=callback,
             extras=extras,
         )
+
+    def take_images(self, files: list[Part], unique_id: str, extras: dict[str, Any]) -> list[Image]:
+        """All of them or none: one bad file refuses the whole call (contract B.2 U9)."""
+        if len(files) > LARGEST_IMAGES:
+            raise Refusal(f"more than {LARGEST_IMAGES} images in one call")
+        for file in files:
+            if file.spool.size > IMAGE_BYTES:
+                raise Refusal(f"the image '{file.file_name}' is larger than 20 MB")
+            if cause := picture(file.spool):
+                raise Refusal(f"the image '{file.file_name}': {cause}")
+        pictures = [
+            Picture(_stem(fates.file_piece(file.file_name)), file.file_name, file.spool.sha256, file.spool.size)
+            for file in files
+        ]
+        return self.images.add(unique_id, pictures, extras)
 
     def take_posts(self, urls: list[str], where: str, unique_id: str, callback: str | None) -> Task:
         """A scraper task; `urls` are recognised posts of one platform (contract B.2 U3, U4)."""
@@ -111,6 +127,10 @@ class Vendor:
         report["withheld"] = self.library.withheld()
         report["duplicates"] = self.library.duplicates()
         report["faults"] = self.faults.happened()
+        report["images_twice"] = self.images.twice()
+        report |= self.captions.report(brief)
+        if not brief:
+            report["images"] = self.images.report()
         with self.library.lock:
             videos, tasks = list(self.library.videos.values()), list(self.library.tasks.values())
             report["counts"] = dict(Counter(video.status for video in videos if not video.deleted))
@@ -142,7 +162,7 @@ class Vendor:
     def _add(self, stem: str, where: str, **given: Any) -> Video:
         shape, lag = self._shape(stem, is_link="url" in given), self.draw(self.options.list_lag)
         with self.library.lock:  # the library is in the order of the ids
-            video_no, created_ms = self._mint.video(ids.PRIVATE if where == library.PRIVATE else ids.PUBLIC)
+            video_no, created_ms = self._mint.new(ids.PRIVATE if where == library.PRIVATE else ids.PUBLIC)
             video = Video(
                 video_no=video_no,
                 created_ms=created_ms,

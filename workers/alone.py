@@ -7,12 +7,11 @@ import threading
 from sqlalchemy.exc import SQLAlchemyError
 
 from ingest import nudge, store
-from ingest.lanes import Lane
+from ingest.lanes import ALSO, Lane
 from ingest.processes import die_with_parent
 from ingest.quota import NotSoon, QuotaUnavailable, Stopped
 from ingest.settings import Settings
-from ingest.sources.found import Kind
-from workers import turns
+from workers import fitness, turns
 from workers.context import Context
 from workers.isolation import FAULT, NOT_STARTED, WRITING
 
@@ -50,9 +49,11 @@ def _run(settings: Settings, lane: Lane, submission_id: int) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         # In a thread: the main one may hold the very lock that is needed, as it waits for the same event.
         signal.signal(number, lambda *_: threading.Thread(target=context.order_stop, daemon=True).start())
-    if claimed is not None and (claimed.items[0].kind != Kind.FILE or turns.fit(context, claimed)):
+    if claimed is not None:
+        claimed = fitness.fit(context, claimed)
+    if claimed is not None:
         try:
-            with context.quota.line(settings.account_for(lane), lane, stop=context.stop) as place:
+            with context.quota.line(settings.account_for(lane), lane, *ALSO.get(lane, ()), stop=context.stop) as place:
                 place.near(turns.LEAD)
                 if context.pause_of(lane) is not None:
                     raise Stopped("paused before it was sent")

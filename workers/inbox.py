@@ -6,6 +6,7 @@ from ingest import queries, store
 from ingest.durations import jittered
 from ingest.models import Callback, Submission
 from ingest.upstream.fields import Heard, Malformed, read_callback
+from workers import captions
 from workers.context import Context
 
 _AT_ONCE = 500
@@ -47,6 +48,9 @@ def _apply(session: Session, callback: Callback) -> None:
 def _hint(session: Session, callback: Callback, heard: Heard) -> str | None:
     """Make the items due that the callback speaks of; what was done in words, or None when it names nothing we know."""
     submission = _submission_of(session, callback, heard)
+    if submission is not None and heard.variant == "K4":
+        done = captions.hear(session, submission, heard)
+        return f"{_say(heard)}; {done or 'what it names is no caption'}"
     if submission is not None:
         return _hint_submission(session, submission, heard)
     for number in heard.video_nos:

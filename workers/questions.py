@@ -49,7 +49,7 @@ def run(context: Context) -> None:
     while not context.stop.is_set() and context.pause_of(Lane.LIST) is None:
         with context.database.write() as session:
             known = store.take_due(session, Status.UNPARSE, LIST_PAGE, _HOLD, has_video=True)
-            tasks = store.take_due(session, Status.UNPARSE, LIST_PAGE, _HOLD, has_video=False)
+            tasks = store.take_due(session, Status.UNPARSE, LIST_PAGE, _HOLD, lanes=[Lane.SCRAPE], has_video=False)
             late = store.take_late(session, LIST_PAGE, _HOLD)
         if not (known or tasks or late):
             return

@@ -6,28 +6,31 @@ slot nudges the next one.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy.exc import OperationalError
-from sqlmodel import Session
 
-from ingest import content, pauses, queries, store
+from ingest import captions, content, pauses, queries, store
 from ingest.candidates import sent_name
+from ingest.captions import Asked, is_link
 from ingest.clock import now_ms
 from ingest.durations import jittered
-from ingest.lanes import Lane
+from ingest.lanes import ALSO, CAPTION_LANES, Lane
 from ingest.models import Item
 from ingest.quota import NotSoon, Place, QuotaUnavailable, SlotLost, Stopped
 from ingest.sources.found import Kind
 from ingest.statuses import News
 from ingest.store import Claimed
 from ingest.tokens import callback_url
-from ingest.upstream.client import CALLBACK_LIMIT, Details, FileBody
+from ingest.upstream.client import CALLBACK_LIMIT, Details, FileBody, Gate, Person, Picture, Upstream, Wish
 from ingest.upstream.errors import AccountTrouble, Refused, TooFast, Unavailable, Unsure
-from workers import isolation
+from workers import captions as captions_of
+from workers import fitness, isolation
 from workers.context import Context, LeaseGate
 
 log = logging.getLogger(__name__)
@@ -61,7 +64,7 @@ def turn(context: Context, lane: Lane) -> None:
     try:
         if limit and context.quota.waiting(account, lane) >= wanted_turns(limit.interval):
             return
-        with context.quota.line(account, lane, stop=context.stop) as place:
+        with context.quota.line(account, lane, *ALSO.get(lane, ()), stop=context.stop) as place:
             place.near(LEAD, at_most=_LONGEST_WAIT)
             prepared = _prepare(context, lane)
             if prepared is not None and not prepared.suspect:
@@ -85,60 +88,11 @@ def _prepare(context: Context, lane: Lane) -> Claimed | None:
             held = queries.paused_jobs(session)
             suspects = not context.alone.locked()
             claimed = store.claim(session, lane, account.fingerprint, context.timings.lease, held, suspects=suspects)
-        if claimed is None or claimed.suspect or claimed.items[0].kind != Kind.FILE or fit(context, claimed):
+        if claimed is None or claimed.suspect:
             return claimed
+        if (fit := fitness.fit(context, claimed)) is not None:
+            return fit
     return None
-
-
-def fit(context: Context, claimed: Claimed) -> bool:
-    """Look at the file right before it is sent; False when its item ended here."""
-    item = claimed.items[0]
-    assert item.id is not None and claimed.submission.id is not None
-    path = Path(item.source)
-    with context.renewer.holding(claimed.submission.id):
-        try:
-            fitness = content.check_file(path)
-            sha256 = _hash_where_it_matters(context, item, fitness)
-        except content.Unfit as error:
-            _end_unsent(context, claimed, News.UNFIT, error_code=error.code, error=str(error))
-            return False
-        except OSError as error:
-            message = f"{path} cannot be read: {error.strerror}"
-            _end_unsent(context, claimed, News.UNFIT, error_code="unreadable", error=message)
-            return False
-    with context.database.write() as session:
-        twin = store.learn_content(session, item.id, sha256, fitness.size, fitness.mtime_ns) if sha256 else None
-        if fitness.warning:
-            store.warn(session, item.id, fitness.warning)
-        if twin is not None:  # in one transaction: a twin that frees its content must find its copy
-            _close_unsent(session, claimed, News.DUPLICATE, **store.copy_of(*twin))
-    return twin is None
-
-
-def _hash_where_it_matters(context: Context, item: Item, fitness: content.Fitness) -> str | None:
-    """sha256 when another live item of the namespace has as many bytes; else the upload hashes on its way."""
-    with context.database.read() as session:
-        others = queries.same_size(session, item.unique_id, item.library, [fitness.size], but=item.id)
-    if not others or item.again:
-        return None
-    for other in others:
-        content.learn_of(context.database, other)
-    if item.sha256 and (item.size, item.mtime_ns) == (fitness.size, fitness.mtime_ns):
-        return item.sha256
-    return content.hash_file(Path(item.source))
-
-
-def _end_unsent(context: Context, claimed: Claimed, news: News, **values: object) -> None:
-    with context.database.write() as session:
-        _close_unsent(session, claimed, news, **values)
-
-
-def _close_unsent(session: Session, claimed: Claimed, news: News, **values: object) -> None:
-    submission_id = claimed.submission.id
-    assert submission_id is not None
-    if store.close_submission(session, submission_id, "released", ended_at=now_ms(), message=str(values["error"])):
-        for item_id in claimed.fences:
-            store.tell(session, item_id, news, submission_id=submission_id, values=values)
 
 
 def send(
@@ -155,6 +109,9 @@ def send(
             _record(context, lane, claimed, gate, _call(context, lane, claimed, gate))
         except Refused as error:
             with context.database.write() as session:
+                if lane is Lane.IMAGE and len(claimed.fences) > 1:
+                    store.separate(session, claimed, f"{error.code}: {error.message}", error.code)
+                    return
                 store.refused(session, claimed, error.code, error.message, gate.sent_at)
                 pauses.passed(session, lane)
         except TooFast as error:
@@ -204,7 +161,8 @@ def _end_file(context: Context, claimed: Claimed, gate: "_TurnGate", error: OSEr
     source = claimed.items[0].source
     message = f"{source} cannot be read: {error.strerror}"
     if gate.sent_at is None:
-        _end_unsent(context, claimed, News.UNFIT, error_code="unreadable", error=message)
+        with context.database.write() as session:
+            fitness.close_unsent(session, claimed, News.UNFIT, error_code="unreadable", error=message)
         return
     _lose(context, claimed, gate, message)
 
@@ -218,11 +176,12 @@ def release(
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What a submission was given: a video_no, or a task id; and what was sent, if it was a file."""
+    """What a submission was given: a video_no, a task id, or at once all there is, by item; and what was sent, if it was a file."""
 
     video_no: str | None = None
     task_id: str | None = None
     body: FileBody | None = None
+    results: Mapping[int, Mapping[str, Any]] | None = None
 
 
 def _call(context: Context, lane: Lane, claimed: Claimed, gate: "_TurnGate") -> _Answer:
@@ -238,9 +197,60 @@ def _call(context: Context, lane: Lane, claimed: Claimed, gate: "_TurnGate") -> 
             return _Answer(upstream.upload(body, submission.unique_id, callback, _details(first), gate), body=body)
     if first.kind == Kind.LINK:
         return _Answer(upstream.upload_url(first.source, submission.unique_id, callback, _details(first), gate))
+    if first.kind == Kind.IMAGE:
+        return _pictures(upstream, claimed, gate)
+    if first.kind == Kind.CAPTION:
+        return _caption(context, upstream, claimed, callback, gate)
     urls = [item.source for item in claimed.items if item.id in claimed.fences]
     public = submission.library == "public"
     return _Answer(task_id=upstream.scraper_url(urls, submission.unique_id, callback, first.quality, public, gate))
+
+
+def _pictures(upstream: Upstream, claimed: Claimed, gate: Gate) -> _Answer:
+    items = [item for item in claimed.items if item.id in claimed.fences]
+    short_id = claimed.submission.short_id
+    # All that is said of one is said of all: that is what made them travel together.
+    details = _details(items[0])
+    pictures = [
+        Picture(
+            Path(item.source),
+            sent_name(Path(item.source).name, short_id),
+            content.content_type(Path(item.source)),
+            details,
+        )
+        for item in items
+    ]
+    told = upstream.upload_images(pictures, claimed.submission.unique_id, gate)
+    return _Answer(
+        results={item.id: {"video_no": one.image.image_no} for item, one in zip(items, told, strict=True) if item.id}
+    )
+
+
+def _caption(context: Context, upstream: Upstream, claimed: Claimed, callback: str | None, gate: Gate) -> _Answer:
+    item, asked = claimed.items[0], Asked.read(claimed.items[0].wish or {})
+    assert item.id is not None
+    persons = tuple(
+        Person(name, url=source)
+        if is_link(source)
+        else Person(name, path=Path(source), content_type=content.content_type(Path(source)))
+        for name, source in asked.persons
+    )
+    wish = Wish(asked.prompt, asked.system_prompt, persons, asked.thinking)
+    with ExitStack() as stack:
+        source: str | FileBody = item.source
+        if not is_link(item.source):
+            path = stack.enter_context(fitness.part_of(context, item, claimed.submission.short_id))
+            name = sent_name(Path(item.source).name, claimed.submission.short_id)
+            source = stack.enter_context(FileBody(path, name, content.content_type(path)))
+        if asked.media == captions.IMAGE:
+            told = upstream.caption_image(source, wish, gate)
+        elif asked.now:
+            told = upstream.caption_video_now(source, wish, gate)
+        else:
+            if callback is None:
+                raise Refused("no_callback", "a caption comes by callback; set INGEST_PUBLIC_URL, or ask with --sync")
+            return _Answer(task_id=upstream.caption_video(source, wish, callback, gate))
+    return _Answer(results={item.id: {"result": captions.result_of(told)}})
 
 
 def _details(item: Item) -> Details:
@@ -254,7 +264,13 @@ def _record(context: Context, lane: Lane, claimed: Claimed, gate: "_TurnGate", a
     while True:
         try:
             with context.database.write() as session:
-                due_at = now_ms() + round(pauses.first_question(context.settings) * 1000)
+                if answer.results is not None:
+                    store.completed(session, claimed.submission.id or 0, answer.results, sent_at=gate.sent_at)
+                    captions_of.parts_ended(session, claimed.items)
+                    pauses.passed(session, lane)
+                    break
+                wait = context.timings.caption if lane in CAPTION_LANES else pauses.first_question(context.settings)
+                due_at = now_ms() + round(wait * 1000)
                 store.accepted(
                     session,
                     claimed,
@@ -277,7 +293,7 @@ def _record(context: Context, lane: Lane, claimed: Claimed, gate: "_TurnGate", a
 
 
 def _callback(context: Context, operation: str, short_id: str) -> str | None:
-    door = "scraper" if operation.startswith("scraper") else "upload"
+    door = "scraper" if operation.startswith("scraper") else "caption" if operation == store.CAPTION else "upload"
     url = callback_url(context.settings.public_url, context.secret, door, short_id)
     if url and len(url) > CALLBACK_LIMIT:
         log.error(

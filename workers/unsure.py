@@ -35,8 +35,8 @@ def run(context: Context) -> None:
     if context.pause_of(Lane.LIST) is not None:
         return
     with context.database.write() as session:
-        uploads = store.take_due(session, Status.UNSURE, _AT_ONCE, _HOLD, lane=Lane.UPLOAD)
-        scrapes = store.take_due(session, Status.UNSURE, _AT_ONCE, _HOLD, lane=Lane.SCRAPE)
+        uploads = store.take_due(session, Status.UNSURE, _AT_ONCE, _HOLD, lanes=[Lane.UPLOAD])
+        scrapes = store.take_due(session, Status.UNSURE, _AT_ONCE, _HOLD, lanes=[Lane.SCRAPE])
     by_namespace: dict[str, list[Item]] = defaultdict(list)
     for item in uploads:
         by_namespace[item.unique_id].append(item)

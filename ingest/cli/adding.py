@@ -1,19 +1,26 @@
 """What ``ingest add`` does: check every source, then write the rows, then nudge."""
 
+import hashlib
+import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import NoReturn
 
-from ingest import content, queries, store
+import typer
+
+from ingest import content, pictures, queries, store
+from ingest.cli.saying import fail, say
 from ingest.clock import now_ms
-from ingest.database import Database
+from ingest.database import Database, open_database
 from ingest.lanes import SENDING_LANES, Lane
 from ingest.models import DEFAULT_NAMESPACE, PRIVATE, PUBLIC, Job
 from ingest.processes import claim_of
 from ingest.settings import Settings
-from ingest.sources.found import NO_OPTIONS, Found, Kind, Options
+from ingest.sources.found import NO_OPTIONS, Found, Kind, Options, SourceError
+from ingest.sources.manifests import Format
 
 #: Rows of one commit: long enough to be fast, short enough that the receiver never waits for it.
 _CHUNK = 2000
@@ -61,6 +68,54 @@ class Wanted:
     priority: int = 0
     #: Send in spite of twins.
     again: bool = False
+    command: str = "add"
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a command that makes a job reads and tells."""
+
+    format: Format = "text"
+    skip_invalid: bool = False
+    wait: bool = False
+    as_json: bool = False
+
+
+Make = Callable[[Iterator[Found]], Iterator[Found]]
+
+
+def take(settings: Settings, sources: Sequence[str], wanted: Wanted, how: How, make: Make = iter) -> NoReturn:
+    """Examine the sources, write one job, say what it holds, and wait for its end if that is wished. ``make``: what becomes of each."""
+    from ingest.cli import show
+    from ingest.cli.waiting import wait_for
+    from ingest.sources.resolve import examine
+
+    database = open_database(settings.database)
+    runs = service_runs(settings, database)
+    if how.wait and not runs:
+        fail("No service runs on this state, so there is nothing to wait for; start it with: ingest up")
+    plan = examine(sources, format=how.format, options=wanted.options)
+    if plan.invalid and (not how.skip_invalid or not plan):
+        raise SourceError(plan.problems)
+    for problem in plan.problems:
+        say(problem)
+    added = add_items(settings, database, sources, make(plan.found()), wanted)
+    if how.as_json:
+        numbers = {"job": added.job, "items": added.items, "queued": added.queued, "skipped": added.skipped}
+        print(json.dumps(numbers), flush=True)
+    else:
+        print(show.added_line(added), flush=True)
+        if added.items == added.skipped == 1:
+            with database.read() as session:
+                say(next(queries.items(session, job_id=added.job)).error or "")
+    if not runs:
+        say("No service runs yet; the items wait in the queue. Start it with: ingest up")
+    try:
+        code = wait_for(settings, database, added.job, as_json=how.as_json, say=say) if how.wait else 0
+    except KeyboardInterrupt:
+        say(f"job {added.job} goes on without you; see: ingest status {added.job}")
+        raise
+    raise typer.Exit(code or int(bool(plan.invalid)))
 
 
 def add_items(
@@ -69,9 +124,9 @@ def add_items(
     """One job with an item per source that was found."""
     library = PUBLIC if wanted.public else PRIVATE
     with database.write() as session:
-        job_id = store.add_job(session, "add", sources, wanted.unique_id, library, wanted.priority)
+        job_id = store.add_job(session, wanted.command, sources, wanted.unique_id, library, wanted.priority)
     total, turns = store.Added(), dict[Lane, int]()
-    for chunk in _chunks(found):
+    for chunk in _chunks(map(_with_exif, found)):
         hashes = {} if wanted.again else _hash_where_it_matters(database, wanted.unique_id, chunk)
         with database.write() as session:
             total += store.add_items(
@@ -80,6 +135,31 @@ def add_items(
     if total.queued:
         wake(settings, database)
     return AddedJob(job_id, total.queued, total.skipped)
+
+
+def _with_exif(one: Found) -> Found:
+    """A picture with what is known of it: the command line's word before that of the camera, the place only when asked for.
+
+    What is said holds for all pictures of a call (contract B.2 U9), so those travel together of which the same is said.
+    """
+    if one.kind is not Kind.IMAGE or one.skip:
+        return one
+    options = one.options
+    try:
+        facts = pictures.check_picture(Path(one.source), with_location=options.location)
+    except (content.Unfit, OSError):
+        return one  # its turn says what is wrong with it
+    place = options if options.latitude is not None else facts
+    options = replace(
+        options,
+        datetime_taken=options.datetime_taken or facts.datetime_taken,
+        camera_model=options.camera_model or facts.camera_model,
+        latitude=place.latitude,
+        longitude=place.longitude,
+    )
+    said = [options.datetime_taken, options.camera_model, options.latitude, options.longitude, sorted(options.tags)]
+    mark = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+    return replace(one, options=options, together=mark)
 
 
 def _chunks(found: Iterable[Found]) -> Iterator[list[Found]]:

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
@@ -17,7 +18,6 @@ from ingest.cli.choosing import selection
 from ingest.cli.saying import fail, say
 from ingest.database import Database, migrate, open_database
 from ingest.settings import Settings, load
-from ingest.sources.found import SourceError
 from ingest.statuses import OPEN
 
 app = typer.Typer(
@@ -198,17 +198,17 @@ def add(
     skip_invalid: Annotated[
         bool, typer.Option("--skip-invalid", help="Take the good sources, name the bad ones, exit 1.")
     ] = False,
+    images: Annotated[bool, typer.Option("--images", help="Take pictures of folders too.")] = False,
+    location: Annotated[bool, typer.Option("--location", help="Tell where pictures were taken (EXIF).")] = False,
     format: Annotated[ManifestFormat, typer.Option(help="What - (stdin) holds.")] = ManifestFormat.TEXT,
     wait: Annotated[
         bool, typer.Option("--wait", help="Stay until every item has ended; exit 1 if one failed.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Import files, folders, links and posts. One command makes one job."""
-    from ingest.cli.adding import Wanted, add_items, service_runs
-    from ingest.cli.waiting import wait_for
+    """Import files, folders, links, posts and pictures. One command makes one job."""
+    from ingest.cli.adding import How, Wanted, take
     from ingest.sources.options import read_options
-    from ingest.sources.resolve import examine
 
     settings = settings_of()
     settings.require_key()
@@ -223,32 +223,12 @@ def add(
         "longitude": longitude,
     }
     options = read_options({name: value for name, value in said.items() if value is not None})
-    database = database_of(settings)
-    runs = service_runs(settings, database)
-    if wait and not runs:
-        fail("No service runs on this state, so there is nothing to wait for; start it with: ingest up")
-    plan = examine(sources, format=format.value, options=options)
-    if plan.invalid and (not skip_invalid or not plan):
-        raise SourceError(plan.problems)
-    for problem in plan.problems:
-        say(problem)
-    added = add_items(settings, database, sources, plan.found(), Wanted(unique_id, public, options, priority, again))
-    if as_json:
-        numbers = {"job": added.job, "items": added.items, "queued": added.queued, "skipped": added.skipped}
-        print(json.dumps(numbers), flush=True)
-    else:
-        print(show.added_line(added), flush=True)
-        if added.items == added.skipped == 1:
-            with database.read() as session:
-                say(next(queries.items(session, job_id=added.job)).error or "")
-    if not runs:
-        say("No service runs yet; the items wait in the queue. Start it with: ingest up")
-    try:
-        code = wait_for(settings, database, added.job, as_json=as_json, say=say) if wait else 0
-    except KeyboardInterrupt:
-        say(f"job {added.job} goes on without you; see: ingest status {added.job}")
-        raise
-    raise typer.Exit(code or int(bool(plan.invalid)))
+    take(
+        settings,
+        sources,
+        Wanted(unique_id, public, replace(options, images=images, location=location), priority, again),
+        How(format.value, skip_invalid, wait, as_json),
+    )
 
 
 @app.command()
@@ -391,6 +371,50 @@ def callbacks_url() -> None:
     from ingest.cli.callbacks import print_url
 
     print_url(settings_of())
+
+
+@app.command()
+def caption(
+    sources: Annotated[list[str], typer.Argument(help="Files, folders, links or manifests: videos and pictures.")],
+    prompt: Annotated[str, typer.Option("--prompt", help="What you want to know about each.")],
+    system_prompt: Annotated[
+        str, typer.Option("--system-prompt", help="Who answers, and how.")
+    ] = "Answer from what can be seen and heard in the video, and from nothing else.",
+    person: Annotated[
+        list[str] | None, typer.Option("--person", help="NAME=PICTURE of somebody to be recognised; up to five.")
+    ] = None,
+    thinking: Annotated[bool, typer.Option("--thinking", help="Let the model think first; costs more.")] = False,
+    sync: Annotated[
+        bool, typer.Option("--sync", help="Wait for each result in the answer: no public address needed.")
+    ] = False,
+    split: Annotated[bool, typer.Option("--split", help="Cut longer videos at key frames, join the texts.")] = False,
+    priority: Annotated[int, typer.Option(help="Higher goes first.", min=-1000, max=1000)] = 0,
+    again: Annotated[bool, typer.Option("--again", help="Ask, and pay, even for what was asked already.")] = False,
+    skip_invalid: Annotated[
+        bool, typer.Option("--skip-invalid", help="Take the good sources, name the bad ones, exit 1.")
+    ] = False,
+    format: Annotated[ManifestFormat, typer.Option(help="What - (stdin) holds.")] = ManifestFormat.TEXT,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Stay until every caption has ended; exit 1 if one failed.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Ask something about videos and pictures. The answer is in: ingest show ITEM"""
+    from ingest.cli.adding import How, Wanted, take
+    from ingest.cli.captioning import Question, read_question, to_caption
+    from ingest.sources.found import Options
+
+    settings = settings_of()
+    settings.require_caption_key()
+    asked = read_question(settings, Question(prompt, system_prompt, person or [], thinking, sync, split))
+    take(
+        settings,
+        sources,
+        Wanted(options=Options(images=True), priority=priority, again=again, command="caption"),
+        How(format.value, skip_invalid, wait, as_json),
+        # All of them at once: a post among them must be refused before anything is written.
+        lambda found: iter(list(to_caption(found, asked, settings, split=split))),
+    )
 
 
 @app.command()

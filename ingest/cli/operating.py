@@ -109,8 +109,10 @@ def _retried_line(one: Retried, dry_run: bool) -> str:
     """``item 3 queued again: /videos/a.mp4 (was FAIL upstream not_indexed: ...)``"""
     item = one.item
     said = f"item {item.id} {_RETRIED[one.action][dry_run]}: "
-    said += f"{one.why}: {item.source}" if one.action is Action.PASSED_OVER else f"{item.source} (was {_where(item)})"
-    return str(plain(said))
+    if one.action is Action.PASSED_OVER:
+        return str(plain(f"{said}{one.why}: {item.source}"))
+    more = f"; {one.why}" if one.why else ""
+    return str(plain(f"{said}{item.source} (was {_where(item)}){more}"))
 
 
 def _where(item: Any) -> str:

@@ -21,6 +21,7 @@ from ingest.durations import say_duration
 from ingest.models import Pause
 from ingest.queries import Ahead
 from ingest.settings import Settings
+from ingest.sources.files import printable
 from ingest.statuses import FINAL, Status
 
 _LOOK_SECONDS = 0.5
@@ -54,6 +55,8 @@ def wait_for(settings: Settings, database: Database, job_id: int, *, as_json: bo
             last = _follow(settings, database, job_id, lambda *seen: live.update(_picture(*seen)), say)
     else:
         last = _follow(settings, database, job_id, _Lines(say), say)
+    if last["state"] != "running":
+        _print_results(database, job_id, as_json)
     if as_json:
         print(json.dumps(last), flush=True)
     elif last["state"] != "running":
@@ -61,6 +64,16 @@ def wait_for(settings: Settings, database: Database, job_id: int, *, as_json: bo
     if last["state"] == "running":
         return 2
     return 1 if last["counts"][Status.FAIL] else 0
+
+
+def _print_results(database: Database, job_id: int, as_json: bool) -> None:
+    """What captions say: it is what the command was for."""
+    with database.read() as session:
+        for one in queries.results(session, job_id):
+            if as_json:
+                print(json.dumps(one), flush=True)
+            elif one["result"]:
+                print(f"item {one['id']} {printable(one['source'])}:\n{one['result'].get('text') or ''}\n", flush=True)
 
 
 View = Callable[[Mapping[str, int], list[Ahead], float, Pause | None], None]

@@ -18,6 +18,10 @@ VIDEO_SUFFIXES = frozenset(
     )
 )
 
+#: What the seed names for upload_img.
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+
+A_PICTURE = "A picture in a folder; with --images those are taken too."
 NOT_A_VIDEO = "Not a video by its name: it has none of the usual endings (.mp4, .mov, .mkv, .webm, ...)."
 NOT_UTF8 = "Its name is not valid UTF-8 and cannot be stored; rename it, then add it again."
 DEAD_LINK = "It is a symbolic link that leads nowhere."
@@ -25,6 +29,10 @@ DEAD_LINK = "It is a symbolic link that leads nowhere."
 
 def is_video_name(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
+
+
+def is_picture_name(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES
 
 
 def found_file(path: str | PurePath, origin: str | None = None, options: Options = NO_OPTIONS) -> Found:
@@ -90,10 +98,22 @@ def _leaf(path: str, origin: str | None, options: Options) -> Iterator[Found]:
     # What remains is a socket, pipe or device: no file that anybody meant.
 
 
-def found_as(path: str, status: os.stat_result | None, origin: str | None, options: Options) -> Found:
-    """The item of one file whose ``status_of`` is known."""
+def found_as(
+    path: str, status: os.stat_result | None, origin: str | None, options: Options, *, named: bool = False
+) -> Found:
+    """The item of one file whose ``status_of`` is known; ``named``: by the user, not met in a folder."""
     if not is_utf8(path):
         return _skipped(path, NOT_UTF8, origin, options)
+    if is_picture_name(path):
+        return Found(
+            Kind.IMAGE,
+            path,
+            size=None if status is None else status.st_size,
+            mtime_ns=None if status is None else status.st_mtime_ns,
+            skip=None if named or options.images else A_PICTURE,
+            origin=origin,
+            options=options,
+        )
     return Found(
         Kind.FILE,
         path,

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class Kind(StrEnum):
@@ -36,6 +37,9 @@ class Options:
     latitude: float | None = None
     longitude: float | None = None
     title: str | None = None
+    #: Pictures found in folders are taken too, and where a picture was taken may be told.
+    images: bool = False
+    location: bool = False
 
     def merged(self, over: "Options") -> "Options":
         """These, where ``over`` says nothing: ``command_line.merged(row)``. Tags are replaced, not joined."""
@@ -52,6 +56,8 @@ class Options:
             latitude=place.latitude,
             longitude=place.longitude,
             title=self.title if over.title is None else over.title,
+            images=self.images or over.images,
+            location=self.location or over.location,
         )
 
 
@@ -79,6 +85,14 @@ class Found:
     #: Where it was named, when that was a manifest: ``list.txt line 3``.
     origin: str | None = None
     options: Options = NO_OPTIONS
+    #: Captions alone: what is asked (``ingest.captions.Asked`` as JSON), and the lane in whose line it waits.
+    wish: dict[str, Any] | None = None
+    lane: str | None = None
+    #: Seconds from and to, of a part of a longer video; the whole has its parts here.
+    span: tuple[float, float] | None = None
+    parts: tuple["Found", ...] = ()
+    #: Pictures: the mark of those that may travel in one call.
+    together: str | None = None
 
 
 class SourceError(Exception):

@@ -9,7 +9,7 @@ from ingest.sources.files import is_utf8, printable
 from ingest.sources.found import NO_OPTIONS, Options
 
 #: The columns of a manifest beside ``source``.
-NAMES = tuple(Options.__dataclass_fields__)
+NAMES = tuple(name for name in Options.__dataclass_fields__ if name not in ("images", "location"))
 COLUMNS = ("source", *NAMES)
 #: The vendor's ladder (contract B.2 U3; its seed's last rung, "260", is read as a slip).
 QUALITIES = (360, 480, 720, 1080, 1440, 2160)

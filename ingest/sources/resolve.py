@@ -203,7 +203,7 @@ class _Manifest:
         if status is not None and stat.S_ISDIR(status.st_mode):
             yield from _Folder(path, origin, options).walk()
             return
-        found = files.found_as(path, status, origin, options)
+        found = files.found_as(path, status, origin, options, named=True)
         # A path without the ending of a video that is gone now was maybe a folder, and is not to be skipped in silence.
         yield replace(found, skip=None) if status is None and found.skip == files.NOT_A_VIDEO else found
 
@@ -284,7 +284,7 @@ def _path(source: str, base: str, options: Options) -> Found | _Folder | _List:
     if format := manifests.FORMATS.get(os.path.splitext(path)[1].lower()):
         return _List(path, format)
     _check_library(options, source, "a file")
-    return files.found_as(path, status, None, _fitting(Kind.FILE, None, options))
+    return files.found_as(path, status, None, _fitting(Kind.FILE, None, options), named=True)
 
 
 def _check_library(options: Options, source: str, what: str) -> None:

@@ -1,13 +1,17 @@
 """Calls to Memories.ai over httpx. One call, one fresh connection, one verdict; nothing is retried here.
 
+Two hosts, two keys: an ``Upstream`` is one of them. ``caption_...`` belong to the host of the captions, all else to the other.
+
 A dead keep-alive connection must not make an item UNSURE, so connections are not reused. The request waits for its slot *after*
 the connection stands: httpcore's trace calls ``Gate.before_write`` before the first header byte and ``Gate.wrote`` after the headers.
 """
 
 import hashlib
+import json
 import socket
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -20,9 +24,13 @@ from ingest.clock import now_ms
 from ingest.upstream.errors import AccountTrouble, Missing, Refused, TooFast, Unavailable, Unsure, UpstreamError
 from ingest.upstream.fields import (
     OK_CODES,
+    Caption,
     Envelope,
+    Image,
     Video,
+    read_caption,
     read_envelope,
+    read_images,
     read_task,
     read_upload,
     read_video,
@@ -30,9 +38,12 @@ from ingest.upstream.fields import (
 )
 
 PREFIX = "/serve/api/v1/"
+UNDERSTAND_PREFIX = "/v1/understand/"
 #: The vendor stores at most so many characters of a callback address (contract B.2 U1).
 CALLBACK_LIMIT = 299
 LIST_PAGE = 200
+#: People to look for in one call (seed, Human ReID; contract B.7 D1).
+MOST_PERSONS = 5
 _CHUNK = 1 << 20
 _CONNECT_SECONDS = 10.0
 #: An answer longer than this is not from the vendor; a page of 200 videos has about 60 kB.
@@ -47,6 +58,10 @@ _ACCOUNT_CODES = {
     "9009": "9009",
 }
 _TOO_FAST_CODES = frozenset({"0429", "429"})
+#: What the host of the captions says to whatever it does not do: only the words tell why (contract A.4).
+_NO = "-1"
+#: More exact than for 0001: here the words may also be of a link that the vendor could not fetch, which is the item's trouble.
+_PASSING = ("try again", "network abnormal", "network is abnormal")
 
 
 class Gate(Protocol):
@@ -125,6 +140,69 @@ class Details:
             "longitude": self.longitude,
         }
         return {name: value for name, value in given.items() if value not in (None, [])}
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody to look for: a name, and a picture as a public link or as a file (contract B.7 D1)."""
+
+    name: str
+    url: str | None = None
+    path: Path | None = None
+    #: The name and the kind that the file travels under; its own name without one.
+    file_name: str | None = None
+    content_type: str = "image/jpeg"
+
+    def __post_init__(self) -> None:
+        if bool(self.url) == (self.path is not None):
+            raise ValueError(f"{self.name} needs one reference picture: a link or a file")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a caption is to tell (contract B.7 D1)."""
+
+    prompt: str
+    system_prompt: str
+    persons: tuple[Person, ...] = ()
+    #: None leaves it to the vendor, who takes that for no.
+    thinking: bool | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.persons) > MOST_PERSONS:
+            raise ValueError(f"a caption looks for at most {MOST_PERSONS} persons, not for {len(self.persons)}")
+
+    def body(self) -> dict[str, Any]:
+        """As JSON. A person whose picture is a file is named only: the files follow in the same order."""
+        body: dict[str, Any] = {"user_prompt": self.prompt, "system_prompt": self.system_prompt}
+        if self.persons:
+            body["persons"] = [{"name": one.name, **({"url": one.url} if one.url else {})} for one in self.persons]
+        if self.thinking is not None:
+            body["thinking"] = self.thinking
+        return body
+
+
+#: What a caption is asked about: a public link, or a file that is open.
+CaptionSource = str | FileBody
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture on its way into the library. Those of one call share their ``details`` (contract B.2 U9)."""
+
+    path: Path
+    name: str
+    content_type: str = "image/jpeg"
+    details: Details = field(default_factory=Details)
+
+
+@dataclass(frozen=True, slots=True)
+class SentPicture:
+    """What became of one picture; ``sha256`` is of the bytes that left, None when they did not leave whole."""
+
+    image: Image
+    sha256: str | None
+    size: int
 
 
 class Upstream:
@@ -214,6 +292,61 @@ class Upstream:
         envelope = self._call("POST", path, gate, json=body)
         return _must(read_task(envelope.data), f"{path} answered without a taskId")
 
+    def upload_images(self, pictures: Sequence[Picture], unique_id: str, gate: Gate) -> list[SentPicture]:
+        """U9: all in one call, answered in their order. One bad picture refuses the whole call, as far as is known.
+
+        ValueError when their details differ: the call has room for one set, which holds for all its pictures. An OSError is
+        of a file; it says nothing of the call.
+        """
+        details = {picture.details for picture in pictures}
+        if len(details) != 1:
+            raise ValueError("the pictures of one call share their details, and there is at least one")
+        with ExitStack() as opened:
+            bodies = [
+                opened.enter_context(FileBody(one.path, one.name, content_type=one.content_type)) for one in pictures
+            ]
+            files = [("files", (body.name, body, body.content_type)) for body in bodies]
+            fields = {"unique_id": unique_id, **details.pop().form()}
+            envelope = self._call("POST", "upload_img", gate, data=fields, files=files)
+        images = read_images(envelope.data)
+        if len(images) != len(bodies):
+            told = f": {', '.join(image.image_no for image in images)}" if images else ""
+            raise Unsure("no_id", f"upload_img answered with {len(images)} numbers for {len(bodies)} pictures{told}")
+        return [SentPicture(image, body.sha256, body.size) for image, body in zip(images, bodies, strict=True)]
+
+    # Captions. Each costs when it is accepted; there is no call that asks what became of one (contract B.7).
+
+    def caption_video(self, source: CaptionSource, wish: Wish, callback: str, gate: Gate) -> str:
+        """D1 for a link, D2 for a file: the task id. The result comes to ``callback``, once, and nowhere else.
+
+        ValueError for a link with a reference picture that is a file: such a call does not exist.
+        """
+        path = "upload" if isinstance(source, str) else "uploadFile"
+        with _asked(source, wish, link="video_url", file="files", callback=callback) as content:
+            data = self._understand(path, gate, **content).data
+        return _must(read_task(data), f"{path} answered without a task_id")
+
+    def caption_video_now(self, source: CaptionSource, wish: Wish, gate: Gate, patience: float = 900.0) -> Caption:
+        """D3: as :meth:`caption_video`, but the answer is the result; it may take ``patience`` seconds.
+
+        Unsure may mean that it was made, paid for and lost.
+        """
+        path = "uploadSync" if isinstance(source, str) else "uploadFileSync"
+        with _asked(source, wish, link="video_url", file="files") as content:
+            return self._caption(path, gate, patience, content)
+
+    def caption_image(self, source: CaptionSource, wish: Wish, gate: Gate, patience: float | None = None) -> Caption:
+        """D4 for a link, D5 for a file: the answer is the result; ``patience`` as above, else as for any call."""
+        path = "uploadImg" if isinstance(source, str) else "uploadImgFile"
+        with _asked(source, wish, link="url", file="file") as content:
+            return self._caption(path, gate, patience, content)
+
+    def _caption(self, path: str, gate: Gate, patience: float | None, content: Mapping[str, Any]) -> Caption:
+        caption = read_caption(self._understand(path, gate, patience, **content).data)
+        if caption is None:
+            raise Unsure("no_text", f"{path} answered without a text")
+        return caption
+
     # Questions.
 
     def list_videos(
@@ -249,6 +382,15 @@ class Upstream:
         return read_video(self._call("GET", "get_public_video_detail", gate, params={"video_no": video_no}).data)
 
     def _call(self, method: str, path: str, gate: Gate, **content: Any) -> Envelope:
+        return self._send(_Target(method, PREFIX, path, "MEMORIES_API_URL"), gate, content)
+
+    def _understand(self, path: str, gate: Gate, patience: float | None = None, **content: Any) -> Envelope:
+        if patience is not None:
+            usual = self._client.timeout
+            content["timeout"] = httpx.Timeout(connect=usual.connect, read=patience, write=usual.write, pool=usual.pool)
+        return self._send(_Target("POST", UNDERSTAND_PREFIX, path, "MEMORIES_CAPTION_URL"), gate, content)
+
+    def _send(self, target: "_Target", gate: Gate, content: Mapping[str, Any]) -> Envelope:
         call = _Call(gate)
         with self._lock:
             if self._cut:
@@ -256,7 +398,10 @@ class Upstream:
             self._calls.add(call)
         try:
             request = self._client.build_request(
-                method, self._base + PREFIX + path, extensions={"trace": call.trace}, **content
+                target.method,
+                self._base + target.prefix + target.path,
+                **content,
+                extensions={"trace": call.trace},
             )
             response = self._client.send(request, stream=True)
             try:
@@ -269,7 +414,42 @@ class Upstream:
             with self._lock:
                 self._calls.discard(call)
         # A vendor that quotes the key in its message must not carry it into our rows and logs.
-        return _verdict(response, body.replace(self._key, b"[key]") if self._key else body, path)
+        return _verdict(response, body.replace(self._key, b"[key]") if self._key else body, target)
+
+
+@contextmanager
+def _asked(
+    source: CaptionSource, wish: Wish, *, link: str, file: str, callback: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """A caption's request as httpx takes it: JSON for a link; for a file a form whose part ``req`` is that JSON."""
+    body = {**wish.body(), **({"callback": callback} if callback else {})}
+    paths = [(one, one.path) for one in wish.persons if one.path is not None]
+    if isinstance(source, str):
+        if paths:
+            raise ValueError("beside a link, reference pictures must be links too: only a form can carry files")
+        yield {"json": {link: source, **body}}
+        return
+    with ExitStack() as opened:
+        references = [
+            opened.enter_context(FileBody(path, one.file_name or path.name, content_type=one.content_type))
+            for one, path in paths
+        ]
+        files: list[tuple[str, tuple[str, Any, str]]] = [
+            ("req", ("req.json", json.dumps(body).encode(), "application/json"))
+        ]
+        files += [(file, (source.name, source, source.content_type))]
+        files += [("file", (one.name, one, one.content_type)) for one in references]
+        yield {"files": files}
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Where a call goes, and the setting that is wrong when nothing is there."""
+
+    method: str
+    prefix: str
+    path: str
+    setting: str
 
 
 class _Call:
@@ -324,12 +504,12 @@ def _transport_verdict(error: Exception, wrote: bool, base: str) -> Unavailable 
     return Unsure("no_answer", f"the request left, but no readable answer came: {said}")
 
 
-def _verdict(response: httpx.Response, body: bytes, path: str) -> Envelope:
+def _verdict(response: httpx.Response, body: bytes, target: _Target) -> Envelope:
     """The envelope first, the HTTP status second: errors of this vendor travel as HTTP 200 (contract A.3, A.4)."""
-    status = response.status_code
+    status, path = response.status_code, target.path
     envelope = read_envelope(body)
     if envelope is None or (status >= 500 and envelope.code not in (*_TOO_FAST_CODES, *_ACCOUNT_CODES)):
-        raise _status_verdict(response, body, path)
+        raise _status_verdict(response, body, target)
     if envelope.ok and response.is_success:
         return envelope
     code, message = envelope.code, envelope.message or f"{path} answered {envelope.code} without a message"
@@ -338,9 +518,13 @@ def _verdict(response: httpx.Response, body: bytes, path: str) -> Envelope:
     if code in _ACCOUNT_CODES:
         raise AccountTrouble(_ACCOUNT_CODES[code], message)
     if status in (401, 402, 403, 429):  # some gateway's own code: these say enough
-        raise _status_verdict(response, body, path)
+        raise _status_verdict(response, body, target)
     if code == "0001" and any(word in message.lower() for word in ("network", "try again")):
         raise Unavailable(code, message)  # a fault at the vendor's edge, seen to pass quickly (contract A.4)
+    if code == _NO and "request has exceeded the limit" in message.lower():
+        raise TooFast("0429", message)
+    if code == _NO and any(words in message.lower() for words in _PASSING):
+        raise Unavailable(code, message)
     if code == "0001" and "no static resource" in message.lower():  # the address is wrong, not the item
         raise Missing(code, message)
     if code in OK_CODES:
@@ -348,8 +532,8 @@ def _verdict(response: httpx.Response, body: bytes, path: str) -> Envelope:
     raise Refused(code, message)
 
 
-def _status_verdict(response: httpx.Response, body: bytes, path: str) -> UpstreamError:
-    status = response.status_code
+def _status_verdict(response: httpx.Response, body: bytes, target: _Target) -> UpstreamError:
+    status, path = response.status_code, target.path
     page = body[:120].decode("utf-8", "replace").replace("\0", "").strip()
     if status == 429:
         return TooFast("0429", "Request has exceeded the limit (HTTP 429)")
@@ -358,7 +542,7 @@ def _status_verdict(response: httpx.Response, body: bytes, path: str) -> Upstrea
     if status in (404, 405) or 300 <= status < 400:
         where = response.headers.get("location", "")
         hint = f" and points to {where}" if where else ""
-        return Missing(f"http_{status}", f"{path} answered HTTP {status}{hint}; is MEMORIES_API_URL right?")
+        return Missing(f"http_{status}", f"{path} answered HTTP {status}{hint}; is {target.setting} right?")
     if 400 <= status < 500 and status not in (408, 425):  # these two speak of the moment, not of the item
         return Refused(f"http_{status}", f"{path} answered HTTP {status}: {page}")
     return Unsure(f"http_{status}", f"{path} answered HTTP {status} with a body that is no verdict: {page}")

@@ -1,10 +1,11 @@
-"""The vendor's field names, spellings and words, and their one meaning here (contract A.3, C.3, D.2, E.3).
+"""The vendor's field names, spellings and words, and their one meaning here (contract A.3, B.7, C.3, D.2, E.3).
 
 Everything is optional, numbers may be strings, "nothing" may be ``null``, ``"null"``, ``""`` or absent; nothing here raises on
 an unknown field, and an unknown status word means "not ready yet".
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ _STATUS = ("status", "videoStatus", "video_status")
 _NAME = ("video_name", "videoName")
 _EXPLANATION = ("cause", "message", "msg")
 _CREATED = ("create_time", "uploadTime")
+_IMAGE = ("id", "imageNo", "image_no")
+_IMAGE_NAME = ("imageName", "image_name")
+_CAPTION_TEXT = ("text", "response")
 OK_CODES = frozenset({"0000", "0", "200", "SUCCESS"})
 
 #: A body nested deeper than this is not from the vendor.
@@ -176,6 +180,67 @@ def read_task(data: object) -> str | None:
     return read_text(_first(data, _TASK)) if isinstance(data, Mapping) else None
 
 
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One picture of an answer to upload_img; the seed's sample knows its number only, its table the rest (contract B.2 U9)."""
+
+    image_no: str
+    name: str | None = None
+    word: Word = Word.PENDING
+    raw_status: str | None = None
+    created_ms: int | None = None
+
+
+def read_images(data: object) -> list[Image]:
+    """The pictures in the order of the parts that were sent. Empty when one of them has no number: the order is all that
+    tells whose a number is.
+    """
+    images = []
+    for one in data if isinstance(data, list) else ():
+        number = read_text(_first(one, _IMAGE)) if isinstance(one, Mapping) else None
+        if number is None:
+            return []
+        status = one.get("uploadStatus")
+        name, created = read_text(_first(one, _IMAGE_NAME)), read_ms(_first(one, _CREATED))
+        images.append(Image(number, name, read_word(status), read_text(status), created))
+    return images
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a caption cost; None is what the answer does not say."""
+
+    input: int | None = None
+    output: int | None = None
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """What the vendor saw. The text is never empty."""
+
+    text: str
+    tokens: Tokens = Tokens()
+
+
+def read_caption(data: object) -> Caption | None:
+    """A caption by either name of its text (contract C.3); None where there is no text."""
+    if not isinstance(data, Mapping):
+        return None
+    text = read_text(_first(data, _CAPTION_TEXT))
+    if text is None:
+        return None
+    token = data.get("token")
+    spent = token if isinstance(token, Mapping) else {}
+    return Caption(text, Tokens(*(_read_count(spent.get(name)) for name in ("input", "output", "total"))))
+
+
+def _read_count(value: object) -> int | None:
+    """A count that a database's 64 bits take; None for nonsense."""
+    number = read_int(value)
+    return number if number is not None and 0 <= number < 1 << 63 else None
+
+
 class Malformed(Exception):
     """A callback's body that says nothing: kept, shown, without effect."""
 
@@ -184,13 +249,21 @@ class Malformed(Exception):
 class Heard:
     """What a callback says. A hint, but for a caption's result."""
 
-    #: K1 upload, K2 scraper task, K3 scraper video, K4 caption, K7 another product (contract C.2), or "unknown".
+    #: K1 upload, K2 scraper task, K3 scraper video, K4 caption (K4b and K5 too: ``word`` tells which), K7 another product
+    #: (contract C.2), or "unknown".
     variant: str
     video_nos: tuple[str, ...] = ()
     task_id: str | None = None
     word: Word = Word.PENDING
     raw_status: str | None = None
-    text: str | None = None
+    #: Of a caption that succeeded. None too when the vendor calls it a success and sends no text.
+    caption: Caption | None = None
+    #: Why a caption failed, in the vendor's words, if it has any (K5 is documented by its -1 alone).
+    message: str | None = None
+
+
+#: A caption's state is a whole number, and numbers of this vendor may come as texts.
+_NUMBER = re.compile(r"-?[0-9]+")
 
 
 def read_callback(body: bytes) -> Heard:
@@ -212,9 +285,11 @@ def read_callback(body: bytes) -> Heard:
     numbers = tuple(dict.fromkeys([single, *listed] if single else listed))
     status = _first(said, _STATUS)
     raw = read_text(status)
-    text = read_text(_first(said, ("text", "response")))
-    if isinstance(status, int) and not isinstance(status, bool) and task:
-        return Heard("K4", numbers, task, Word.READY if status == 0 else Word.BROKEN, raw, text)
+    if task and raw and isinstance(status, (int, str)) and _NUMBER.fullmatch(raw):
+        if not raw.strip("-0"):
+            return Heard("K4", numbers, task, Word.READY, raw, read_caption(said))
+        words = read_text(inner) or read_text(_first(said, (*_EXPLANATION, *_CAPTION_TEXT)))
+        return Heard("K4", numbers, task, Word.BROKEN, raw, message=words)
     if task and (single or str(status or "").upper().startswith("INDEXING_")):
         return Heard("K3", numbers, task, read_word(status), raw)
     if task and status is None and "code" in said:

@@ -7,9 +7,10 @@ from ingest.lanes import Lane
 from ingest.models import Item
 
 
-def test_only_posts_travel_together():
+def test_only_posts_and_pictures_travel_together():
     assert batch_limit(Lane.SCRAPE) == BATCH_LIMIT == 50
-    assert {batch_limit(lane) for lane in Lane if lane is not Lane.SCRAPE} == {1}
+    assert batch_limit(Lane.IMAGE) == 20
+    assert {batch_limit(lane) for lane in Lane if lane not in (Lane.SCRAPE, Lane.IMAGE)} == {1}
 
 
 @pytest.mark.parametrize(("alike", "calls"), [(0, 0), (1, 1), (50, 1), (51, 2), (120, 3)])

@@ -8,13 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.upstream.fields import (
+    Caption,
     Heard,
+    Image,
     Malformed,
+    Tokens,
     Video,
     Word,
     decoded_names,
     read_callback,
+    read_caption,
     read_envelope,
+    read_images,
     read_int,
     read_ms,
     read_task,
@@ -32,11 +37,26 @@ FIRST, SECOND = "VI631414719810441219", "VI631414726324195332"
 TASK = "0d6c1b7e-52f4-4a39-9e80-6b1f2c7a9d35_9f3b6c1de4a85270b1c2d3e4f5a60718"
 CAPTION = "5f0a9c3e-7b21-4d68-8e14-c2d7f6b3a190"
 TEXT = "A delivery van stops at a loading bay and two parcels are carried inside."
+SEEN = Caption(TEXT, Tokens(1840, 212, 2052))
 
 CALLBACKS = {
+    "caption-failure-message-unconfirmed": Heard(
+        "K4", (), CAPTION, Word.BROKEN, "-1", message="the video could not be read"
+    ),
+    "caption-failure-text-unconfirmed": Heard(
+        "K4", (), CAPTION, Word.BROKEN, "-1", message="the video could not be read"
+    ),
     "caption-failure-unconfirmed": Heard("K4", (), CAPTION, Word.BROKEN, "-1"),
-    "caption-success": Heard("K4", (), CAPTION, Word.READY, "0", TEXT),
-    "caption-success-response-alias": Heard("K4", (), CAPTION, Word.READY, "0", TEXT),
+    "caption-success": Heard("K4", (), CAPTION, Word.READY, "0", SEEN),
+    "caption-success-persons": Heard(
+        "K4",
+        (),
+        "a1b2c3d4e5",
+        Word.READY,
+        "0",
+        Caption("Ada and Ben are both at the dock. Ada comes first.", Tokens(210, 92, 302)),
+    ),
+    "caption-success-response-alias": Heard("K4", (), CAPTION, Word.READY, "0", SEEN),
     "scraper-task-failed": Heard("K2", (), TASK, Word.BROKEN, "FAILED"),
     "scraper-task-succeeded": Heard("K2", (), TASK, Word.PENDING, "SUCCEEDED"),
     "scraper-task-succeeded-minimal": Heard("K2", (), TASK, Word.PENDING, "SUCCEEDED"),
@@ -201,6 +221,43 @@ def test_an_understand_call_answers_with_its_task():
     assert read_task(data_of("understand-accepted")) == CAPTION
 
 
+@pytest.mark.parametrize(
+    ("name", "caption"),
+    [
+        ("understand-now", SEEN),
+        ("image-caption", Caption("A shelf with three labelled boxes.", Tokens(640, 41, 681))),
+        ("understand-accepted", None),
+    ],
+)
+def test_an_answer_holds_a_caption_or_none(name, caption):
+    assert read_caption(data_of(name)) == caption
+
+
+@pytest.mark.parametrize(
+    ("name", "images"),
+    [
+        ("upload-img", [Image("631415560634126336"), Image("631415560642514945")]),
+        (
+            "upload-img-table-shape",
+            [Image("631415560634126336", "shelf-a", Word.PENDING, "SUCCESS", 1_760_000_400_789)],
+        ),
+    ],
+)
+def test_an_upload_of_pictures_answers_with_their_numbers_in_order(name, images):
+    assert read_images(data_of(name)) == images
+
+
+@pytest.mark.parametrize("name", ["id", "imageNo", "image_no"])
+@pytest.mark.parametrize("number", ["631415560634126336", 631415560634126336])
+def test_every_name_and_type_of_a_pictures_number(name, number):
+    assert read_images([{name: number}]) == [Image("631415560634126336")]
+
+
+@pytest.mark.parametrize("data", [None, {}, "text", [], [None], ["1"], [{"id": None}], [{"id": "1"}, {}]])
+def test_pictures_without_a_number_each_are_none(data):
+    assert read_images(data) == []
+
+
 # Aliases (contract C.3)
 
 
@@ -247,7 +304,57 @@ def test_every_name_of_a_list_of_ids(listed):
 @pytest.mark.parametrize("name", ["text", "response"])
 def test_every_name_of_a_captions_text(name):
     said = {"status": 0, "task_id": CAPTION, "data": {name: TEXT}}
-    assert read_callback(json.dumps(said).encode()).text == TEXT
+    assert read_callback(json.dumps(said).encode()).caption == Caption(TEXT)
+    assert read_caption({name: TEXT}) == Caption(TEXT)
+
+
+@pytest.mark.parametrize("state", [0, "0", " 0 "])
+def test_a_captions_state_may_come_as_a_text(state):
+    said = {"status": state, "task_id": CAPTION, "data": {"text": TEXT}}
+    assert read_callback(json.dumps(said).encode()) == Heard("K4", (), CAPTION, Word.READY, "0", Caption(TEXT))
+
+
+@pytest.mark.parametrize("state", [-1, "-1", 1, 500])
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({}, None),
+        ({"data": None}, None),
+        ({"data": "null"}, None),
+        ({"data": {}}, None),
+        ({"data": {"text": "", "token": None}}, None),
+        ({"data": "too long"}, "too long"),
+        ({"data": {"text": "too long"}}, "too long"),
+        ({"data": {"response": "too long"}}, "too long"),
+        ({"data": {"message": "too long"}}, "too long"),
+        ({"message": "too long"}, "too long"),
+        ({"msg": "too long", "data": {"text": "x"}}, "too long"),
+        ({"cause": "too long"}, "too long"),
+    ],
+)
+def test_a_caption_that_failed_has_words_or_none(state, more, words):
+    heard = read_callback(json.dumps({"status": state, "task_id": CAPTION, **more}).encode())
+    assert heard == Heard("K4", (), CAPTION, Word.BROKEN, str(state), message=words)
+
+
+@pytest.mark.parametrize("data", [None, {}, {"text": None}, {"text": " "}, {"text": ["x"]}, "text", ["text"]])
+def test_a_success_without_a_text_brings_no_caption(data):
+    said = {"status": 0, "task_id": CAPTION, "data": data}
+    assert read_callback(json.dumps(said).encode()) == Heard("K4", (), CAPTION, Word.READY, "0")
+
+
+@pytest.mark.parametrize(
+    ("token", "tokens"),
+    [
+        ({"input": "1840", "output": 212.0, "total": None}, Tokens(1840, 212, None)),
+        ({"input": -1, "output": 10**30, "total": "many"}, Tokens()),
+        (None, Tokens()),
+        (2052, Tokens()),
+        ([], Tokens()),
+    ],
+)
+def test_what_a_caption_cost_is_read_as_far_as_it_makes_sense(token, tokens):
+    assert read_caption({"text": TEXT, "token": token}) == Caption(TEXT, tokens)
 
 
 @pytest.mark.parametrize("name", ["cause", "message", "msg"])
@@ -496,7 +603,7 @@ _FIELDS = st.sampled_from(
     [
         *("videoNo", "video_no", "videoId", "video_ids", "videoNos", "videos", "taskId", "task_id", "status", "code"),
         *("videoStatus", "data", "text", "response", "msg", "cause", "success", "failed", "size", "create_time"),
-        *("video_name", "video_url", "uploadTime"),
+        *("video_name", "video_url", "uploadTime", "token", "input", "total", "id", "imageNo", "message"),
     ]
 )
 _JSON = st.recursive(
@@ -518,6 +625,9 @@ def test_no_value_is_too_strange_to_be_read(value):
     assert read_word(value) in Word
     for video in [read_video(value), *read_videos(value)]:
         assert video is None or (video.video_no and _clean(video.video_no) and _clean(video.cause))
+    caption = read_caption(value)
+    assert caption is None or (caption.text and _clean(caption.text))
+    assert all(image.image_no and _clean(image.image_no) and _clean(image.name) for image in read_images(value))
     assert _clean(read_upload(value))
     assert _clean(read_task(value))
 
@@ -538,7 +648,8 @@ def test_a_callback_is_heard_or_malformed(value):
         assert not isinstance(value, dict)
     else:
         assert heard.variant in ("K1", "K2", "K3", "K4", "K7", "unknown")
-        assert all(map(_clean, [*heard.video_nos, heard.task_id, heard.raw_status, heard.text]))
+        said = heard.caption.text if heard.caption else None
+        assert all(map(_clean, [*heard.video_nos, heard.task_id, heard.raw_status, heard.message, said]))
 
 
 @given(st.binary(max_size=200))

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.lanes import (
+    ALSO,
     CAPTION_LANES,
     DEFAULT_LIMITS,
     SENDING_LANES,
@@ -43,8 +44,12 @@ def test_a_call_without_a_documented_limit_gets_one_a_second(lane):
 
 
 def test_what_changes_something_is_sent_on_its_own_lanes():
-    assert set(SENDING_LANES) == {Lane.UPLOAD, Lane.SCRAPE}
-    assert not CAPTION_LANES & set(SENDING_LANES)
+    assert set(SENDING_LANES) == {Lane.UPLOAD, Lane.SCRAPE, Lane.IMAGE} | CAPTION_LANES
+
+
+def test_a_call_with_persons_counts_against_the_lanes_of_captions_too():
+    assert set(ALSO) == {Lane.HUMAN_REID}
+    assert {Lane.HUMAN_REID, *ALSO[Lane.HUMAN_REID]} == CAPTION_LANES
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,15 @@ def test_options_are_read():
     assert options.codecs == ("h264", "hevc")
 
 
+def test_options_of_captions_are_read():
+    keys = ["--key", "a", "--caption-key", "b", "--caption-key", "a"]
+    conditions = ["--caption", "0.5-2", "--caption-seconds", "1-60", "--caption-megabytes", "8000", "--k4-response"]
+    options = parse_options([*keys, *conditions])
+    assert (options.keys, options.caption_keys) == ({"a"}, {"a", "b"})
+    assert (options.caption, options.caption_seconds) == (Span(0.5, 2), Span(1, 60))
+    assert (options.caption_megabytes, options.k4_response) == (8000, True)
+
+
 def test_faults_and_what_belongs_to_them_are_read():
     times = ["--slow", "2", "--spell", "0.5-1", "--callback-delay", "3", "--list-lag", "0-2"]
     options = parse_options(["--faults", "drop_answer=0.25, stuck=1", "--credit", "7", "--name-shape", "mixed", *times])
@@ -54,6 +63,10 @@ def test_faults_and_what_belongs_to_them_are_read():
         "--callback-delay x",
         "--credit -1",
         "--credit 1.5",
+        "--caption soon",
+        "--caption-seconds 300-20",
+        "--caption-megabytes 0",
+        "--caption-megabytes 1.5",
     ],
 )
 def test_a_wrong_option_ends_with_code_2_and_one_sentence(wrong, capsys):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingest.sources.found import Kind, SourceError
+from ingest.sources.found import Kind, Options, SourceError
 from ingest.sources.resolve import examine, resolve
 
 _POST = "https://youtu.be/BaW_jenozKc"
@@ -67,15 +67,26 @@ def test_a_folder_is_every_file_in_it(folder):
 
 def test_a_folder_without_a_video_is_all_skipped_and_no_error(folder):
     (folder / "other").mkdir()
-    (folder / "other" / "a.jpg").touch()
+    (folder / "other" / "a.txt").touch()
     [found] = resolve(["other"], cwd=folder)
     assert "Not a video by its name" in (found.skip or "")
 
 
 def test_a_file_that_is_no_video_by_its_name_is_found_and_skipped(folder):
-    (folder / "cat.jpg").touch()
-    [found] = resolve(["cat.jpg"], cwd=folder)
+    (folder / "cat.gif").touch()
+    [found] = resolve(["cat.gif"], cwd=folder)
     assert found.skip
+
+
+def test_a_picture_is_taken_when_it_is_named_or_pictures_are_asked_for(folder):
+    (folder / "other").mkdir()
+    (folder / "other" / "cat.JPG").touch()
+    [met] = resolve(["other"], cwd=folder)
+    [named] = resolve(["other/cat.JPG"], cwd=folder)
+    [asked_for] = resolve(["other"], cwd=folder, options=Options(images=True))
+    assert (met.kind, named.kind, asked_for.kind) == (Kind.IMAGE,) * 3
+    assert "--images" in (met.skip or "")
+    assert (named.skip, asked_for.skip) == (None, None)
 
 
 def test_a_hidden_file_that_is_named_is_taken(folder):

@@ -1,0 +1,103 @@
+"""What ``ingest caption`` does: check the question and every source, then write the rows."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ingest import content, cutting, pictures
+from ingest.captions import IMAGE, VIDEO, Asked, is_link
+from ingest.settings import ConfigurationError, Settings
+from ingest.sources import links
+from ingest.sources.files import is_picture_name
+from ingest.sources.found import Found, Kind, SourceError
+from ingest.upstream.client import MOST_PERSONS
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The command line: one question about all sources."""
+
+    prompt: str
+    system_prompt: str
+    persons: Sequence[str]
+    thinking: bool
+    sync: bool
+    split: bool
+
+
+def read_question(settings: Settings, question: Question) -> Asked:
+    """ConfigurationError is a sentence."""
+    if not question.prompt.strip():
+        raise ConfigurationError("--prompt is empty; say what you want to know about each video")
+    if not question.system_prompt.strip():
+        raise ConfigurationError("--system-prompt is empty, which Memories.ai refuses; leave it out for the usual one")
+    if not settings.public_url and not question.sync:
+        raise ConfigurationError(
+            "The result of a caption exists only in its callback, and INGEST_PUBLIC_URL is not set; set it to the address "
+            "under which Memories.ai reaches the receiver, or use --sync"
+        )
+    if len(question.persons) > MOST_PERSONS:
+        raise ConfigurationError(
+            f"{len(question.persons)} persons; Memories.ai takes at most {MOST_PERSONS} in one call"
+        )
+    persons = tuple(_person(text) for text in question.persons)
+    return Asked(question.prompt, question.system_prompt, persons, question.thinking, question.sync)
+
+
+def _person(text: str) -> tuple[str, str]:
+    name, equals, source = (part.strip() for part in text.partition("="))
+    if not (name and equals and source):
+        raise ConfigurationError(f"--person '{text}': write NAME=PICTURE, for example --person Ann=ann.jpg")
+    if is_link(source):
+        if problem := links.problem_of(source):
+            raise ConfigurationError(f"--person {name}: {problem}")
+        return name, source
+    path = Path(source).absolute()
+    try:
+        pictures.check_picture(path)
+    except (content.Unfit, OSError) as error:
+        raise ConfigurationError(f"--person {name}: {error}") from None
+    return name, str(path)
+
+
+def to_caption(found: Iterator[Found], asked: Asked, settings: Settings, *, split: bool) -> Iterator[Found]:
+    """Captions of what was found. Posts have no file to caption; what is no video or picture by its name stays skipped."""
+    for one in found:
+        if one.kind is Kind.POST:
+            raise SourceError([f"'{one.source}' is a post; a caption needs a file or a direct link to one."])
+        if one.kind is Kind.LINK and any(not is_link(source) for _, source in asked.persons):
+            raise SourceError(
+                [
+                    f"'{one.source}' is a link, and Memories.ai takes pictures of persons with it as links only; give both alike."
+                ]
+            )
+        media = IMAGE if one.kind is Kind.IMAGE or is_picture_name(one.source.partition("?")[0]) else VIDEO
+        wish = replace(asked, media=media, now=asked.now or media == IMAGE)
+        caption = replace(one, kind=Kind.CAPTION, wish=wish.row(), lane=wish.lane, key=_key(one, wish))
+        yield _split(caption, settings) if split and media == VIDEO and one.kind is Kind.FILE else caption
+
+
+def _key(one: Found, asked: Asked) -> str | None:
+    if one.skip:
+        return None
+    if one.kind is Kind.LINK:
+        return f"caption:{one.key}:{asked.digest()}"
+    try:
+        return f"caption:file:{content.hash_file(Path(one.source))}:{asked.digest()}"
+    except OSError:
+        return None  # its turn says what is wrong with it
+
+
+def _split(caption: Found, settings: Settings) -> Found:
+    """A video that is too long as the whole of its parts; one that cannot be cut fails at its turn, with the reason."""
+    if caption.skip:
+        return caption
+    try:
+        bounds = settings.caption_bounds
+        spans = cutting.plan_parts(Path(caption.source), bounds.longest, bounds.largest, bounds.shortest)
+    except (content.Unfit, OSError):
+        return replace(caption, wish={**(caption.wish or {}), "split": True})
+    if len(spans) < 2:
+        return caption
+    parts = tuple(replace(caption, key=None, span=(span.start, span.end)) for span in spans)
+    return replace(caption, parts=parts, wish={**(caption.wish or {}), "parts": len(parts)})
