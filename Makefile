@@ -42,7 +42,7 @@ up: install ## the whole service on this machine (needs MEMORIES_API_KEY)
 	@$(BIN)/ingest up
 
 test: install ## all tests but the long storms
-	@$(BIN)/python -m pytest -q -m "not storm" -n 2 --dist worksteal
+	@$(BIN)/python -m pytest -q -m "not storm" -n 3 --dist worksteal
 
 test-storm: install ## the long chaos and scale runs
 	@$(BIN)/python -m pytest -q -m storm

@@ -81,7 +81,7 @@ def create_app(settings: Settings, database: Database, token: str) -> Flask:
 
 
 def _job(session: Session, settings: Settings, job_id: int | None) -> dict[str, Any]:
-    pause = queries.pause_of_job(session, job_id or 0, settings.account)
+    pause = queries.pause_of_job(session, job_id or 0, settings)
     found = queries.job_status(session, job_id or 0, pause)
     if found is None:
         abort(HTTPStatus.NOT_FOUND, f"there is no job {job_id}")

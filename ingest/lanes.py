@@ -90,8 +90,8 @@ SENDING_LANES = (
     Lane.HUMAN_REID,
 )
 
-#: A call with persons waits in the line of ``human_reid`` and counts against the lanes of captions as well: all or none.
-ALSO: Mapping[Lane, tuple[Lane, ...]] = MappingProxyType({Lane.HUMAN_REID: (Lane.CAPTION_VIDEO, Lane.CAPTION_IMAGE)})
+#: A call with persons waits in the line of ``human_reid`` and counts against that of captions as well: all or none.
+ALSO: Mapping[Lane, tuple[Lane, ...]] = MappingProxyType({Lane.HUMAN_REID: (Lane.CAPTION_VIDEO,)})
 
 #: Lanes of the second host count against the caption key, which is an account of its own.
 CAPTION_LANES = frozenset({Lane.CAPTION_VIDEO, Lane.CAPTION_IMAGE, Lane.HUMAN_REID})

@@ -141,7 +141,7 @@ def resume(session: Session, settings: Settings, scope: str) -> Resumed:
     ended = any(one.scope == scope and one.by in by for one in standing)
     store.resume(session, scope, by=by)
     if kind == "job":
-        return Resumed(ended, queries.pause_of_job(session, int(name), account))
+        return Resumed(ended, queries.pause_of_job(session, int(name), settings))
     return Resumed(ended, next((one for one in queries.pauses(session, account) if one.scope == scope), None))
 
 

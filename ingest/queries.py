@@ -9,9 +9,9 @@ from sqlmodel import Session
 
 from ingest.batching import TOGETHER, calls_needed
 from ingest.clock import iso, now_ms
-from ingest.lanes import ALSO, CAPTION_LANES, SENDING_LANES, Lane, Limit
+from ingest.lanes import ALSO, SENDING_LANES, Lane, Limit
 from ingest.models import PRIVATE, Callback, Event, Item, Job, Pause, Submission, Worker
-from ingest.settings import CAPTION_ACCOUNT, Account
+from ingest.settings import Account, Settings
 from ingest.statuses import FINAL, OPEN, Status
 
 _job = Job.__table__  # type: ignore[attr-defined]
@@ -229,14 +229,17 @@ def pause_of_lane(session: Session, lane: Lane, account: Account) -> Pause | Non
     return next((standing[scope] for scope in scopes if scope in standing), None)
 
 
-def pause_of_job(session: Session, job_id: int, account: Account) -> Pause | None:
-    """What keeps a job from going on, the widest first."""
-    standing = {one.scope: one for one in pauses(session, account)}
-    used = select(_item.c.lane).where(_item.c.job_id == job_id, _item.c.status == Status.QUEUED).distinct()
-    lanes = [Lane(lane) for lane in session.execute(used).scalars()]
-    also = [CAPTION_ACCOUNT] if CAPTION_LANES & set(lanes) else []
-    scopes = [account.scope, *also, f"job:{job_id}", *(f"lane:{lane}" for lane in lanes)]
-    return next((standing[scope] for scope in scopes if scope in standing), None)
+_WIDEST = ("account", "job", "lane")
+
+
+def pause_of_job(session: Session, job_id: int, settings: Settings) -> Pause | None:
+    """What keeps a job from going on, the widest first: each of its lanes under the key that it uses."""
+    used = select(_item.c.lane).where(_item.c.job_id == job_id, _item.c.status.in_(OPEN)).distinct()
+    lanes = [Lane(lane) for lane in session.execute(used).scalars()] or [Lane.UPLOAD]
+    held = [pause_of_lane(session, lane, settings.account_for(lane)) for lane in lanes]
+    own = {one.scope: one for one in pauses(session)}.get(f"job:{job_id}")
+    found = [one for one in (*held, own) if one is not None]
+    return min(found, key=lambda one: _WIDEST.index(one.scope.partition(":")[0]), default=None)
 
 
 def paused_jobs(session: Session) -> list[int]:

@@ -243,10 +243,6 @@ class Settings(StateSettings):
     def account(self) -> "Account":
         return self.account_for(Lane.UPLOAD)
 
-    def require_caption_key(self) -> None:
-        if not self.key_for(Lane.CAPTION_VIDEO):
-            self.require_key()
-
     def require_key(self) -> None:
         if not self.api_key.get_secret_value():
             raise ConfigurationError(

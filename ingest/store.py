@@ -141,7 +141,7 @@ def add_items(
             row["turn"] = turns[row["lane"]] = _turn_after(session, row["lane"], turns)
     session.execute(insert(_item), rows)
     session.execute(insert(_event), [_added_event(row) for row in rows])
-    queued = sum(row["status"] == Status.QUEUED for row in rows)
+    queued = sum(row["status"] in (Status.QUEUED, Status.UNPARSE) for row in rows)
     return Added(queued, len(rows) - queued)
 
 
@@ -162,7 +162,8 @@ def _skip_parts_of_copies(rows: Sequence[dict[str, Any]]) -> None:
     for row in rows:
         if row["parent_id"] in copies:
             whole = copies[row["parent_id"]]
-            row.update({name: whole[name] for name in ("status", "error_code", "error", "twin_id")}, holds=None)
+            # Without a twin: a part alone is nobody's heir.
+            row.update({name: whole[name] for name in ("status", "error_code", "error")}, holds=None)
 
 
 def _turn_after(session: Session, lane: Lane, turns: Mapping[Lane, int]) -> int:
@@ -398,8 +399,9 @@ def _free(session: Session, item_id: int, now: int) -> None:
     """Nothing of this item is upstream: the first copy that was skipped for its sake is sent after all, and owns the content."""
     holds = session.execute(select(_item.c.holds).where(_item.c.id == item_id)).scalar()
     session.execute(update(_item).where(_item.c.id == item_id).values(holds=None))
-    copies = select(_item.c.id).where(_item.c.twin_id == item_id, _item.c.status == Status.SKIPPED).order_by(_item.c.id)
-    heirs = list(session.execute(copies).scalars())
+    copies = select(_item.c.id, _item.c.wish).where(_item.c.twin_id == item_id, _item.c.status == Status.SKIPPED)
+    # A video in parts is not sent as it is; it is added again by whoever wants it.
+    heirs = [row.id for row in session.execute(copies.order_by(_item.c.id)) if not (row.wish or {}).get("parts")]
     if not heirs:
         return
     heir, *others = heirs
@@ -611,6 +613,11 @@ def completed(
     close_submission(session, submission_id, "accepted", was=("open", "lost"), **ended)
     for item_id, values in results.items():
         tell(session, item_id, News.READY, submission_id=submission_id, values=values, now=now)
+
+
+def let_go(session: Session, item_id: int) -> None:
+    """Nothing of it was ever asked: the same may be asked again."""
+    session.execute(update(_item).where(_item.c.id == item_id).values(holds=None))
 
 
 def end_one(session: Session, claimed: Claimed, item: Item, news: News, **values: Any) -> "Claimed | None":
@@ -840,6 +847,7 @@ def take_due(
 def take_late(session: Session, limit: int, hold_seconds: float) -> list[Item]:
     """Items that we gave up ourselves and a callback spoke of since."""
     due = [_item.c.stage == "expired", _item.c.hinted_at.is_not(None), _item.c.due_at <= now_ms()]
+    due.append(_item.c.lane.in_([Lane.UPLOAD, Lane.SCRAPE]))
     return _take(session, due, limit, hold_seconds)
 
 
@@ -1088,11 +1096,12 @@ def _key_to_hold(item: Item) -> str | None:
     if item.again or item.holds is not None:
         return None
     key = None
-    # A caption that frees its question (a preflight that failed) is asked anew without it: what it costs is then a person's choice.
     if item.kind == Kind.LINK:
         key = f"link:{normalise(item.source)}"
     elif item.kind == Kind.POST and item.platform and item.post_id:
         key = Post(item.platform, item.post_id).key
+    elif item.kind == Kind.CAPTION:
+        key = (item.wish or {}).get("key")
     elif item.kind in (Kind.FILE, Kind.IMAGE) and item.sha256:
         key = f"file:{item.sha256}"
     return holds_key(item.unique_id, item.library, key) if key else None
@@ -1163,7 +1172,9 @@ def cancel_items(database: Database, item_ids: Sequence[int]) -> Iterator[tuple[
         done = []
         with database.write() as session:
             for number in item_ids[start : start + _AT_ONCE]:
-                stopped = tell(session, number, News.CANCEL) is not None
+                parts = select(_item.c.id).where(_item.c.parent_id == number)
+                several = [number, *session.execute(parts).scalars()]
+                stopped = any([tell(session, one, News.CANCEL) is not None for one in several])
                 status = session.execute(select(_item.c.status).where(_item.c.id == number)).scalar_one()
                 done.append((number, Status(status), stopped))
         yield from done

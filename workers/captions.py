@@ -6,6 +6,7 @@ sent again by itself, because it may have been paid for.
 
 from collections.abc import Iterable
 
+from sqlalchemy import and_
 from sqlmodel import Session
 
 from ingest import captions, queries, store
@@ -13,12 +14,15 @@ from ingest.clock import now_ms
 from ingest.durations import say_duration
 from ingest.lanes import CAPTION_LANES, Lane
 from ingest.models import Item, Submission
-from ingest.statuses import OPEN, News, Status
+from ingest.statuses import OPEN, News, Stage, Status
 from ingest.upstream.fields import Heard, Word
 from workers.context import Context
 
 _LANES = (*sorted(CAPTION_LANES), Lane.IMAGE)
 _AT_ONCE, _HOLD = 200, 30.0
+#: Parts that ended there were asked, and may have been paid.
+_ASKED = (Stage.EXPIRED, Stage.UPSTREAM)
+_item = Item.__table__  # type: ignore[attr-defined]
 #: A whole looks at its parts so often, seconds.
 _LOOK = 2.0
 
@@ -49,7 +53,9 @@ def hear(session: Session, submission: Submission, heard: Heard) -> str | None:
         store.close_submission(session, submission.id, "accepted", was=("open", "lost"), ended_at=now_ms())
         said = f"Memories.ai could not caption it: {heard.message or 'no cause was given'}"
         values = {**task, "error_code": "caption_failed", "error": said}
-        store.tell(session, item.id, News.BROKEN, submission_id=submission.id, values=values)
+        # Of the request that the item travels in, not of one before it: a person may have sent it again since.
+        mine = and_(_item.c.submission_id == submission.id, _item.c.status != Status.QUEUED)
+        store.tell(session, item.id, News.BROKEN, submission_id=submission.id, values=values, guard=mine)
     parts_ended(session, [item])
     return f"item {item.id} has its {'caption' if heard.word is Word.READY else 'end'}"
 
@@ -57,7 +63,7 @@ def hear(session: Session, submission: Submission, heard: Heard) -> str | None:
 def parts_ended(session: Session, items: Iterable[Item]) -> None:
     """Parts got their results: their wholes are looked at now, also those that had been given up."""
     for parent_id in {item.parent_id for item in items if item.parent_id}:
-        whole = session.get(Item, parent_id, populate_existing=True)
+        whole = session.get(Item, parent_id, populate_existing=True, with_for_update=True)
         if whole is not None:
             _join(session, whole)
 
@@ -75,6 +81,8 @@ def _join(session: Session, whole: Item) -> None:
         named = ", ".join(f"item {part.id} ({part.error or part.status})" for part in failed[:5])
         said = f"{len(failed)} of {len(parts)} parts have no caption: {named}; when they have one, this has too"
         store.tell(session, whole.id, News.BROKEN, values={"error_code": "part_failed", "error": said})
+        if all(part.status != Status.PARSE and part.stage not in _ASKED for part in parts):
+            store.let_go(session, whole.id)
 
 
 def _wait_or_expire(context: Context, session: Session, item: Item, submission: Submission) -> None:

@@ -55,6 +55,8 @@ class Context:
             ),
         }
         self.renewer = Renewer(self.database, self.timings.lease, post, self.stop)
+        #: Captions may be answered in minutes: a quarter of the threads at most waits for them.
+        self.patient = threading.BoundedSemaphore(max(2, (post.threads if post else 0) // 4))
         #: Held while an item that took workers down runs in a process of its own: one at a time.
         self.alone = threading.Lock()
         #: The vendor was seen to ignore ``video_nos``: the list is swept instead.

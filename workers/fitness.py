@@ -124,6 +124,12 @@ def _fit_caption(context: Context, claimed: Claimed) -> bool:
         for _, source in asked.persons:
             if not is_link(source):
                 pictures.check_picture(Path(source))
+        if item.span is not None:
+            status = Path(item.source).stat()
+            if (status.st_size, status.st_mtime_ns) != (item.size, item.mtime_ns):
+                raise content.Unfit(
+                    "changed", f"{item.source} is another file than when its parts were planned; add it again"
+                )
         if not is_link(item.source):
             if asked.media == captions.IMAGE:
                 pictures.check_picture(Path(item.source))

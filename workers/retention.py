@@ -1,17 +1,31 @@
 """Forget raw callbacks and events after a while; statuses, ids and causes stand in the items and stay."""
 
+import time
+from contextlib import suppress
+
 from ingest import queries, store
 from ingest.clock import now_ms
 from workers.context import Context
 
 #: Rows of one transaction: the receiver shares the one writer of SQLite and must not wait long.
 _AT_ONCE = 500
+#: No call takes so long, seconds.
+_ABANDONED = 24 * 3600.0
 
 
 def run(context: Context) -> None:
     before = now_ms() - round(context.timings.retention * 1000)
     _callbacks(context, before)
     _events(context, before)
+    _spool(context)
+
+
+def _spool(context: Context) -> None:
+    """Parts whose sender was killed."""
+    for path in (context.settings.home / "spool").glob("*"):
+        with suppress(FileNotFoundError):  # its sender has removed it just now
+            if time.time() - path.stat().st_mtime > _ABANDONED:
+                path.unlink()
 
 
 def _callbacks(context: Context, before: int) -> None:

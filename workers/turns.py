@@ -20,9 +20,10 @@ from ingest.candidates import sent_name
 from ingest.captions import Asked, is_link
 from ingest.clock import now_ms
 from ingest.durations import jittered
-from ingest.lanes import ALSO, CAPTION_LANES, Lane
+from ingest.lanes import ALSO, CAPTION_LANES, Lane, Limit
 from ingest.models import Item
 from ingest.quota import NotSoon, Place, QuotaUnavailable, SlotLost, Stopped
+from ingest.settings import Account
 from ingest.sources.found import Kind
 from ingest.statuses import News
 from ingest.store import Claimed
@@ -60,6 +61,16 @@ def turn(context: Context, lane: Lane) -> None:
         return
     account = context.settings.account_for(lane)
     limit = context.settings.limits[lane]
+    if lane in CAPTION_LANES and not context.patient.acquire(blocking=False):
+        return  # answers may take minutes: they must not hold every thread
+    try:
+        _turn(context, lane, account, limit)
+    finally:
+        if lane in CAPTION_LANES:
+            context.patient.release()
+
+
+def _turn(context: Context, lane: Lane, account: Account, limit: Limit | None) -> None:
     prepared = None
     try:
         if limit and context.quota.waiting(account, lane) >= wanted_turns(limit.interval):
@@ -115,7 +126,8 @@ def send(
                 store.refused(session, claimed, error.code, error.message, gate.sent_at)
                 pauses.passed(session, lane)
         except TooFast as error:
-            context.close_lane(lane, error)
+            for one in (lane, *ALSO.get(lane, ())):
+                context.close_lane(one, error)
             release(context, claimed, f"{error.code}: too fast", code=error.code)
         except AccountTrouble as error:
             with context.database.write() as session:
@@ -136,6 +148,9 @@ def send(
                     pauses.unreachable(session, lane, error)
         except (Stopped, NotSoon, SlotLost, QuotaUnavailable) as error:
             release(context, claimed, str(error) or "the service stopped before it was sent")
+        except content.Unfit as error:  # a part that could not be cut: nothing was sent
+            with context.database.write() as session:
+                fitness.close_unsent(session, claimed, News.UNFIT, error_code=error.code, error=str(error))
         except OSError as error:  # the file, not the wire: httpx wraps that
             _end_file(context, claimed, gate, error)
         except Exception as error:
@@ -159,7 +174,11 @@ def _lose(context: Context, claimed: Claimed, gate: "_TurnGate", detail: str, co
 def _end_file(context: Context, claimed: Claimed, gate: "_TurnGate", error: OSError) -> None:
     """The file could not be read. Before the request left this is its end; in the middle of it, half a body is no upload."""
     source = claimed.items[0].source
-    message = f"{source} cannot be read: {error.strerror}"
+    message = f"{error.filename or source} cannot be read: {error.strerror}"
+    if gate.sent_at is None and (len(claimed.fences) > 1 or error.filename not in (None, source)):
+        # One of several, somebody's picture, or our own spool: the next look finds which, and ends that one alone.
+        release(context, claimed, message, delay_seconds=_AFTER_FAULT)
+        return
     if gate.sent_at is None:
         with context.database.write() as session:
             fitness.close_unsent(session, claimed, News.UNFIT, error_code="unreadable", error=message)

@@ -147,16 +147,16 @@ def _with_exif(one: Found) -> Found:
     options = one.options
     try:
         facts = pictures.check_picture(Path(one.source), with_location=options.location)
+        place = options if options.latitude is not None else facts
+        options = replace(
+            options,
+            datetime_taken=options.datetime_taken or facts.datetime_taken,
+            camera_model=options.camera_model or facts.camera_model,
+            latitude=place.latitude,
+            longitude=place.longitude,
+        )
     except (content.Unfit, OSError):
-        return one  # its turn says what is wrong with it
-    place = options if options.latitude is not None else facts
-    options = replace(
-        options,
-        datetime_taken=options.datetime_taken or facts.datetime_taken,
-        camera_model=options.camera_model or facts.camera_model,
-        latitude=place.latitude,
-        longitude=place.longitude,
-    )
+        pass  # its turn says what is wrong with it
     said = [options.datetime_taken, options.camera_model, options.latitude, options.longitude, sorted(options.tags)]
     mark = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
     return replace(one, options=options, together=mark)

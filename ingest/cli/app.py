@@ -405,7 +405,7 @@ def caption(
     from ingest.sources.found import Options
 
     settings = settings_of()
-    settings.require_caption_key()
+    settings.require_key()
     asked = read_question(settings, Question(prompt, system_prompt, person or [], thinking, sync, split))
     take(
         settings,
@@ -450,7 +450,7 @@ def status(
             say("No service runs, so nothing moves; start it with: ingest up")
         if job is None:
             found = [
-                queries.job_status(session, one.id, queries.pause_of_job(session, one.id, settings.account))
+                queries.job_status(session, one.id, queries.pause_of_job(session, one.id, settings))
                 for one in queries.jobs(session, 20)
                 if one.id is not None
             ]
@@ -461,7 +461,7 @@ def status(
             else:
                 show.jobs_table(found, queries.counts(session), queries.pauses(session, settings.account))
             return
-        one = queries.job_status(session, job, queries.pause_of_job(session, job, settings.account))
+        one = queries.job_status(session, job, queries.pause_of_job(session, job, settings))
         if one is None:
             fail(f"There is no job {job}; `ingest status` lists the jobs")
         if as_json:

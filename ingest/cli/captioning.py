@@ -72,8 +72,11 @@ def to_caption(found: Iterator[Found], asked: Asked, settings: Settings, *, spli
                 ]
             )
         media = IMAGE if one.kind is Kind.IMAGE or is_picture_name(one.source.partition("?")[0]) else VIDEO
+        if media == IMAGE and asked.persons:
+            raise SourceError([f"'{one.source}' is a picture; persons are looked for in videos alone."])
         wish = replace(asked, media=media, now=asked.now or media == IMAGE)
-        caption = replace(one, kind=Kind.CAPTION, wish=wish.row(), lane=wish.lane, key=_key(one, wish))
+        key = _key(one, wish)
+        caption = replace(one, kind=Kind.CAPTION, wish=wish.row() | {"key": key}, lane=wish.lane, key=key)
         yield _split(caption, settings) if split and media == VIDEO and one.kind is Kind.FILE else caption
 
 
@@ -99,5 +102,8 @@ def _split(caption: Found, settings: Settings) -> Found:
         return replace(caption, wish={**(caption.wish or {}), "split": True})
     if len(spans) < 2:
         return caption
-    parts = tuple(replace(caption, key=None, span=(span.start, span.end)) for span in spans)
-    return replace(caption, parts=parts, wish={**(caption.wish or {}), "parts": len(parts)})
+    wish = {**(caption.wish or {}), "key": None}
+    parts = tuple(replace(caption, key=None, wish=wish, span=(span.start, span.end)) for span in spans)
+    # Another question than about the whole, which is too long to be asked about.
+    key = f"{caption.key}:parts" if caption.key else None
+    return replace(caption, parts=parts, key=key, wish=wish | {"key": key, "parts": len(parts)})

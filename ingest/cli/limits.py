@@ -8,13 +8,13 @@ from ingest import broker
 from ingest.cli import show
 from ingest.cli.saying import say
 from ingest.database import Database
-from ingest.lanes import SENDING_LANES, Lane
+from ingest.lanes import Lane
 from ingest.outlook import lane_rows, peek_all
 from ingest.quota import Outlook, Quota, QuotaUnavailable, connect
 from ingest.settings import Settings
 
 #: Shown in the table even while nothing goes on there: every import uses them.
-_USUAL = frozenset({*SENDING_LANES, Lane.LIST, Lane.TASK_STATUS, Lane.DETAIL})
+_USUAL = frozenset({Lane.UPLOAD, Lane.SCRAPE, Lane.LIST, Lane.TASK_STATUS, Lane.DETAIL})
 
 
 def limits(settings: Settings, database: Database, *, as_json: bool) -> None:

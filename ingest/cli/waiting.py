@@ -84,7 +84,7 @@ def _follow(settings: Settings, database: Database, job_id: int, view: View, say
     ahead: list[Ahead] = []
     while True:
         with database.read() as session:
-            pause = queries.pause_of_job(session, job_id, settings.account)
+            pause = queries.pause_of_job(session, job_id, settings)
             now = queries.job_status(session, job_id, pause)
             if looks % _AHEAD_EVERY == 0:  # it counts the whole backlog
                 ahead = queries.ahead(session, settings.limits, job_id)

@@ -145,8 +145,15 @@ def test_a_video_of_twelve_minutes_is_split_captioned_and_joined(home: Path) -> 
             service.wait(whole["job"], 60)
             parts = _ask(service, str(clip), "--prompt", "What happens?", "--split", "--again")
             service.wait(parts["job"], 60)
-            stories = _stories(service)
-        report = vendor.report()
+            stories, report = _stories(service), vendor.report()
+            # planned, and then it is another file: each part says so, and the whole ends
+            service.environment["INGEST_CAPTION_SECONDS"] = "20-200"
+            service.run("pause", "caption_video")
+            changed = _ask(service, str(clip), "--prompt", "And now?", "--split")
+            clip.write_bytes(clip.read_bytes() + b"more")
+            service.run("resume", "caption_video")
+            service.wait(changed["job"], 60)
+            assert {item["error_code"] for item in service.items("--job", "3")} == {"part_failed", "changed"}
     assert (stories[0]["status"], stories[0]["error_code"]) == ("FAIL", "wrong_length")
     assert "--split" in stories[0]["error"]
     joined, *cut = stories[1:]

@@ -111,6 +111,7 @@ def test_a_host_an_hour_off_takes_nobody_for_dead_and_sends_nothing_twice(
     assert differs(items, report) == []
 
 
+@pytest.mark.storm
 @pytest.mark.parametrize("seconds", [_HOUR, -_HOUR], ids=["ahead", "behind"])
 def test_a_lost_answer_is_settled_where_the_only_host_is_an_hour_off(home: Path, skew: Path, seconds: int) -> None:
     """Creation times are by the vendor's clock, the window in which one looks for them is not."""

@@ -165,6 +165,52 @@ def test_a_whole_ends_with_its_parts_and_follows_one_that_is_sent_again(context:
     assert (whole.result or {})["tokens"] == {"input": 10, "output": 4, "total": 14}
 
 
+def test_a_failure_of_an_older_request_does_not_stop_the_one_a_person_made(context: Context) -> None:  # noqa: F811
+    _add(context)
+    old = _accept(context)
+    _sql(context, f"UPDATE item SET due_at = 0, accepted_at = {now_ms() - 7 * 3_600_000}")
+    captions.run(context)
+    (again,) = store.retry(context.database, [1], resend=False, dry_run=False)
+    assert again.action == "queued" and "costs again" in (again.why or "")
+    _call_back(context, "caption", old.short_id, FAILED)
+    assert _items(context)[0].status == "QUEUED"
+    _call_back(context, "caption", old.short_id, DONE)  # but its result is one: it was paid for
+    assert _items(context)[0].status == "PARSE"
+
+
+def test_cancelled_parts_end_their_whole_and_the_same_may_be_asked_again(context: Context) -> None:  # noqa: F811
+    _add(context, parts=2)
+    assert [(number, done) for number, _, done in store.cancel_items(context.database, [1])] == [(1, True)]
+    captions.run(context)
+    _sql(context, "UPDATE item SET due_at = 0 WHERE id = 1")
+    captions.run(context)
+    whole, *parts = _items(context)
+    assert [part.status for part in parts] == ["CANCELLED", "CANCELLED"]
+    assert (whole.status, whole.error_code, whole.holds) == ("FAIL", "part_failed", None)
+
+
+def test_a_question_that_is_sent_again_is_still_asked_once(context: Context) -> None:  # noqa: F811
+    """What failed before it was sent frees its question; a retry takes it up again."""
+    asked = Asked("What?", "Be brief")
+    one = Found(Kind.CAPTION, "https://media.example/1.mp4", key="caption:1", wish=asked.row() | {"key": "caption:1"})
+
+    def add() -> str:
+        with context.database.write() as session:
+            job = store.add_job(session, "caption", ["x"], "default", "private")
+            store.add_items(session, session.get_one(Job, job), [one], {})
+        return _items(context)[-1].status
+
+    assert add() == "QUEUED"
+    store.cancel_job(context.database, 1)
+    list(store.retry(context.database, [1], resend=False, dry_run=False))
+    assert add() == "SKIPPED"
+
+
+def test_one_caption_in_four_threads_waits(context: Context) -> None:  # noqa: F811
+    held = [context.patient.acquire(blocking=False) for _ in range(3)]
+    assert held == [True, True, False]
+
+
 def test_texts_are_joined_by_time() -> None:
     joined = join([((60, 90), {"text": "second"}), ((0, 60), {"text": "first"})])
     assert joined["text"].index("first") < joined["text"].index("second")

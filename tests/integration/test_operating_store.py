@@ -388,7 +388,7 @@ def test_what_is_paused_shows_in_the_status_of_its_job(database: Database, setti
         with database.write() as session:
             pauses.by_operator(session, scope, "night")
         with database.read() as session:
-            one = queries.job_status(session, job, queries.pause_of_job(session, job, settings.account))
+            one = queries.job_status(session, job, queries.pause_of_job(session, job, settings))
         assert one and one["paused"] == {"scope": scope, "reason": "paused by an operator: night"}
         with database.write() as session:
             assert pauses.resume(session, settings, scope).ended

@@ -47,9 +47,8 @@ def test_what_changes_something_is_sent_on_its_own_lanes():
     assert set(SENDING_LANES) == {Lane.UPLOAD, Lane.SCRAPE, Lane.IMAGE} | CAPTION_LANES
 
 
-def test_a_call_with_persons_counts_against_the_lanes_of_captions_too():
-    assert set(ALSO) == {Lane.HUMAN_REID}
-    assert {Lane.HUMAN_REID, *ALSO[Lane.HUMAN_REID]} == CAPTION_LANES
+def test_a_call_with_persons_counts_against_the_lane_of_captions_too():
+    assert dict(ALSO) == {Lane.HUMAN_REID: (Lane.CAPTION_VIDEO,)}
 
 
 @pytest.mark.parametrize(
