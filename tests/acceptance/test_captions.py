@@ -126,13 +126,19 @@ def test_without_a_public_address_only_sync_is_taken(home: Path) -> None:
             refused = service.run("caption", "https://media.example/1.mp4", "--prompt", "What?")
             assert refused.returncode == 2
             assert "INGEST_PUBLIC_URL" in refused.stderr and "--sync" in refused.stderr
-            picture = _picture(home.parent / "a.png")
+            pictures = [str(_picture(home.parent / f"{number}.png", number)) for number in range(19)]
             clip = make_video(home.parent / "a.mp4", seconds=0.3)
-            done = service.run("caption", str(clip), str(picture), "--prompt", "What?", "--sync", "--wait", "--json")
+            linked = "https://media.example/beach.jpg"
+            done = service.run(
+                "caption", str(clip), *pictures, linked, "--prompt", "What?", "--sync", "--wait", "--json"
+            )
         assert done.returncode == 0, done.stderr
         *results, last = [json.loads(line) for line in done.stdout.splitlines()[1:]]
-        assert last["counts"]["PARSE"] == 2
-        texts = {one["text"] for one in vendor.report()["captions"]}
+        assert last["counts"]["PARSE"] == 21
+        captions = vendor.report()["captions"]
+        assert sorted(one["kind"] for one in captions) == ["image"] * 20 + ["video"]
+        texts = {one["text"] for one in captions}
+        assert len(texts) == 21
         assert {one["result"]["text"] for one in results} == texts
 
 
