@@ -14,10 +14,8 @@ from typing import Any
 
 from ingest.content import Unfit
 
-#: The seed's limits of a caption (contract B.7 D1), its MB by the smaller reading; a key may have others (contract F.6).
+#: The seed's shortest video of a caption (contract B.7 D1); a key may have others (contract F.6).
 SHORTEST_SECONDS = 20.0
-LONGEST_SECONDS = 300.0
-LARGEST_BYTES = 20 * 1000**2
 
 #: What a container adds: its tables for each packet, and its head.
 _PER_PACKET, _PER_FILE = 32, 16_384

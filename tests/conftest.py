@@ -2,18 +2,15 @@
 
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import redis
 from sqlalchemy import create_engine, text
 
-from ingest.broker import server_command, socket_path
 from ingest.samples import make_video
-from tests.service import eventually
+from tests.service import running_valkey
 
 
 @pytest.fixture
@@ -36,25 +33,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def valkey() -> Iterator[str]:
     """The address of a running Valkey."""
-    home = Path(tempfile.mkdtemp(prefix="vk-"))
-    process = subprocess.Popen(
-        server_command(home), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    url = f"unix://{socket_path(home)}"
-
-    def answers() -> bool:
-        try:
-            return bool(redis.Redis.from_url(url).ping())
-        except redis.RedisError:
-            return False
-
-    try:
-        eventually(answers, 15, "Valkey to answer")
+    with running_valkey() as url:
         yield url
-    finally:
-        process.terminate()
-        process.wait(10)
-        shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

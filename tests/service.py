@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,9 +15,11 @@ from typing import Any
 
 import httpx
 import psutil
+import redis
 from sqlalchemy import select
 
 from ingest import queries
+from ingest.broker import server_command, socket_path
 from ingest.database import Database, open_database
 from ingest.models import Worker
 from ingest.processes import die_with_parent, free_port
@@ -82,6 +85,30 @@ def ended(process: subprocess.Popen[str], seconds: float = 10.0) -> Iterator[sub
                 process.wait()
         if process.stdout is not None:
             process.stdout.close()
+
+
+@contextmanager
+def running_valkey(*options: str) -> Iterator[str]:
+    """The address of a Valkey with a home of its own."""
+    home = Path(tempfile.mkdtemp(prefix="vk-"))
+    process = subprocess.Popen(
+        [*server_command(home), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    url = f"unix://{socket_path(home)}"
+
+    def answers() -> bool:
+        try:
+            return bool(redis.Redis.from_url(url).ping())
+        except redis.RedisError:
+            return False
+
+    try:
+        eventually(answers, 15, "Valkey to answer")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
+        shutil.rmtree(home, ignore_errors=True)
 
 
 class Service:

@@ -80,9 +80,6 @@ def main() -> int:
         settings.signing_secret  # noqa: B018
         _refuse_two_hosts_on_sqlite(settings)
         _await_broker(settings)
-        if options.part == "alone":
-            setproctitle("ingest alone")
-            return alone.main(settings, options.lane, options.submission)
         queues = options.queues.split(",") if options.part == "worker" else []
         threads = getattr(options, "threads", 0) or sum(_THREADS.get(queue, 4) for queue in queues)
         ordered = threading.Event()
@@ -97,6 +94,9 @@ def main() -> int:
         logging.getLogger(__name__).exception("The process of its own cannot begin")
         return NOT_STARTED
     setproctitle(f"ingest {options.part}")
+    if options.part == "alone":
+        # Outside of the net above: what ends it from here on is for its parent to judge.
+        return alone.main(settings, options.lane, options.submission)
     if options.part == "beat":
         # Nothing to remember between runs: what is due stands in the rows, so the schedule may live in memory.
         _Clock(app=app, loglevel="WARNING", scheduler_cls="celery.beat:Scheduler", quiet=True).run()

@@ -1,9 +1,9 @@
 """Look at what a turn has in its hands right before it is sent; what is unfit ends here."""
 
-import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from sqlmodel import Session
 
@@ -17,7 +17,7 @@ from ingest.statuses import News
 from ingest.store import Claimed
 from workers.context import Context
 
-log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 def fit(context: Context, claimed: Claimed) -> Claimed | None:
@@ -30,7 +30,7 @@ def fit(context: Context, claimed: Claimed) -> Claimed | None:
         if kind == Kind.IMAGE:
             return _fit_pictures(context, claimed)
         if kind == Kind.CAPTION:
-            return claimed if _fit_caption(context, claimed) else None
+            return claimed if _or_end(context, claimed, lambda: _look_at_caption(context, claimed.items[0])) else None
     return claimed
 
 
@@ -40,17 +40,15 @@ def fit(context: Context, claimed: Claimed) -> Claimed | None:
 def _fit_file(context: Context, claimed: Claimed) -> bool:
     item = claimed.items[0]
     assert item.id is not None
-    path = Path(item.source)
-    try:
-        fitness = content.check_file(path)
-        sha256 = _hash_where_it_matters(context, item, fitness)
-    except content.Unfit as error:
-        _end_unsent(context, claimed, News.UNFIT, error_code=error.code, error=str(error))
+
+    def look() -> tuple[content.Fitness, str | None]:
+        found = content.check_file(Path(item.source))
+        return found, _hash_where_it_matters(context, item, found)
+
+    seen = _or_end(context, claimed, look)
+    if seen is None:
         return False
-    except OSError as error:
-        message = f"{path} cannot be read: {error.strerror}"
-        _end_unsent(context, claimed, News.UNFIT, error_code="unreadable", error=message)
-        return False
+    fitness, sha256 = seen
     with context.database.write() as session:
         twin = store.learn_content(session, item.id, sha256, fitness.size, fitness.mtime_ns) if sha256 else None
         if fitness.warning:
@@ -73,9 +71,17 @@ def _hash_where_it_matters(context: Context, item: Item, fitness: content.Fitnes
     return content.hash_file(Path(item.source))
 
 
-def _end_unsent(context: Context, claimed: Claimed, news: News, **values: object) -> None:
+def _or_end(context: Context, claimed: Claimed, look: Callable[[], T]) -> T | None:
+    """What ``look`` sees; None when it shows that the claim cannot be sent, which ended then, with the reason."""
+    try:
+        return look()
+    except content.Unfit as error:
+        code, said = error.code, str(error)
+    except OSError as error:
+        code, said = "unreadable", f"{error.filename or claimed.items[0].source} cannot be read: {error.strerror}"
     with context.database.write() as session:
-        close_unsent(session, claimed, news, **values)
+        close_unsent(session, claimed, News.UNFIT, error_code=code, error=said)
+    return None
 
 
 def close_unsent(session: Session, claimed: Claimed, news: News, **values: object) -> None:
@@ -117,34 +123,24 @@ def _fit_pictures(context: Context, claimed: Claimed) -> Claimed | None:
 # Captions
 
 
-def _fit_caption(context: Context, claimed: Claimed) -> bool:
-    item = claimed.items[0]
-    asked = Asked.read(item.wish or {})
-    try:
-        for _, source in asked.persons:
-            if not is_link(source):
-                pictures.check_picture(Path(source))
-        if item.span is not None:
-            status = Path(item.source).stat()
-            if (status.st_size, status.st_mtime_ns) != (item.size, item.mtime_ns):
-                raise content.Unfit(
-                    "changed", f"{item.source} is another file than when its parts were planned; add it again"
-                )
-        if not is_link(item.source):
-            if asked.media == captions.IMAGE:
-                pictures.check_picture(Path(item.source))
-            elif item.span is None:
-                if (item.wish or {}).get("split"):  # it was to be cut and could not: that is the reason, not its length
-                    bounds = context.settings.caption_bounds
-                    cutting.plan_parts(Path(item.source), bounds.longest, bounds.largest, bounds.shortest)
-                content.check_length(Path(item.source), context.settings.caption_bounds)
-    except content.Unfit as error:
-        _end_unsent(context, claimed, News.UNFIT, error_code=error.code, error=str(error))
-        return False
-    except OSError as error:
-        message = f"{error.filename or item.source} cannot be read: {error.strerror}"
-        _end_unsent(context, claimed, News.UNFIT, error_code="unreadable", error=message)
-        return False
+def _look_at_caption(context: Context, item: Item) -> bool:
+    """True, or Unfit, or an OSError."""
+    asked, path, bounds = Asked.read(item.wish or {}), Path(item.source), context.settings.caption_bounds
+    for _, source in asked.persons:
+        if not is_link(source):
+            pictures.check_picture(Path(source))
+    if is_link(item.source):
+        return True
+    if asked.media == captions.IMAGE:
+        pictures.check_picture(path)
+    elif item.span is not None:
+        status = path.stat()
+        if (status.st_size, status.st_mtime_ns) != (item.size, item.mtime_ns):
+            raise content.Unfit("changed", f"{path} is another file than when its parts were planned; add it again")
+    else:
+        if (item.wish or {}).get("split"):  # it was to be cut and could not: that is the reason, not its length
+            cutting.plan_parts(path, bounds.longest, bounds.largest, bounds.shortest)
+        content.check_length(path, bounds)
     return True
 
 

@@ -148,7 +148,7 @@ def send(
                     pauses.unreachable(session, lane, error)
         except (Stopped, NotSoon, SlotLost, QuotaUnavailable) as error:
             release(context, claimed, str(error) or "the service stopped before it was sent")
-        except content.Unfit as error:  # a part that could not be cut: nothing was sent
+        except content.Unfit as error:  # a part that could not be cut, no address to call back: nothing was sent
             with context.database.write() as session:
                 fitness.close_unsent(session, claimed, News.UNFIT, error_code=error.code, error=str(error))
         except OSError as error:  # the file, not the wire: httpx wraps that
@@ -267,7 +267,8 @@ def _caption(context: Context, upstream: Upstream, claimed: Claimed, callback: s
             told = upstream.caption_video_now(source, wish, gate)
         else:
             if callback is None:
-                raise Refused("no_callback", "a caption comes by callback; set INGEST_PUBLIC_URL, or ask with --sync")
+                said = "a caption comes by callback, and there is no address for one: set INGEST_PUBLIC_URL, or ask with --sync"
+                raise content.Unfit("no_callback", said)
             return _Answer(task_id=upstream.caption_video(source, wish, callback, gate))
     return _Answer(results={item.id: {"result": captions.result_of(told)}})
 

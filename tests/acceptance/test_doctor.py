@@ -2,19 +2,15 @@
 
 import json
 import os
-import shutil
 import socket
 import sqlite3
-import subprocess
-import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import redis
 
-from ingest.broker import server_command, socket_path
 from ingest.clock import now_ms
 from ingest.database import Database, migrate
 from ingest.doctor.checks import CHECKS
@@ -23,7 +19,7 @@ from ingest.models import Callback, Item, Job, Pause, Worker
 from ingest.nudge import SETTLE, make_celery
 from ingest.processes import free_port
 from ingest.settings import load
-from tests.service import Service, eventually, sandbox
+from tests.service import Service, running_valkey, sandbox
 from tests.vendor import vendor
 
 pytestmark = pytest.mark.acceptance
@@ -276,31 +272,8 @@ def test_hosts_that_share_a_database_need_a_secret(
     Database(postgres_database).dispose()
 
 
-@contextmanager
-def valkey(*options: str) -> Iterator[str]:
-    home = Path(tempfile.mkdtemp(prefix="vk-"))
-    process = subprocess.Popen(
-        [*server_command(home), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    url = f"unix://{socket_path(home)}"
-
-    def answers() -> bool:
-        try:
-            return bool(redis.Redis.from_url(url).ping())
-        except redis.RedisError:
-            return False
-
-    try:
-        eventually(answers, 15, "Valkey to answer")
-        yield url
-    finally:
-        process.terminate()
-        process.wait(10)
-        shutil.rmtree(home, ignore_errors=True)
-
-
 def test_a_redis_that_throws_away_is_told(home: Path, upstream: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with valkey("--maxmemory-policy", "allkeys-lru") as url:
+    with running_valkey("--maxmemory-policy", "allkeys-lru") as url:
         service = Service(home, upstream, INGEST_REDIS_URL=url)
         found = look(monkeypatch, service)
         assert (bad(found), found["redis"].state) == ([], State.WARN)
@@ -317,7 +290,7 @@ def test_a_redis_that_throws_away_is_told(home: Path, upstream: str, monkeypatch
 def test_a_missing_beat_is_told_from_a_deaf_worker(standing: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     with standing.database().write() as session:
         session.add(a_worker("elsewhere:7", "send,settle", 5 * MINUTE))
-    with valkey() as url:
+    with running_valkey() as url:
         standing.environment["INGEST_REDIS_URL"] = url
         found = look(monkeypatch, standing)
         assert bad(found) == ["beat"]

@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 
 from ingest.content import Unfit
 from ingest.cutting import (
-    LARGEST_BYTES,
-    LONGEST_SECONDS,
     SHORTEST_SECONDS,
     Span,
     _best_places,
@@ -25,6 +23,7 @@ from ingest.samples import make_video
 from tests.unit.test_content import make_sound
 
 WIDTH, HEIGHT = 64, 48
+LONGEST_SECONDS, LARGEST_BYTES = 300.0, 20 * 1000**2
 
 
 def make_clip(
