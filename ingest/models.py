@@ -78,6 +78,25 @@ class Item(SQLModel, table=True):
         ),
         Index("ix_item_job_status", "job_id", "status", "id"),
         Index("ix_item_status", "status", "id"),
+        # Pages under one filter, at any depth.
+        Index("ix_item_job", "job_id", "id"),
+        Index("ix_item_kind", "kind", "id"),
+        Index("ix_item_lane", "lane", "id"),
+        Index("ix_item_namespace", "unique_id", "id"),
+        Index(
+            "ix_item_platform",
+            "platform",
+            "id",
+            sqlite_where=text("platform IS NOT NULL"),
+            postgresql_where=text("platform IS NOT NULL"),
+        ),
+        Index(
+            "ix_item_error_code",
+            "error_code",
+            "id",
+            sqlite_where=text("error_code IS NOT NULL"),
+            postgresql_where=text("error_code IS NOT NULL"),
+        ),
         Index("ix_item_submission", "submission_id"),
         Index("ix_item_video_no", "video_no"),
         Index("ix_item_twin", "twin_id"),
@@ -247,9 +266,17 @@ class Callback(SQLModel, table=True):
 
 
 class Event(SQLModel, table=True):
-    """One change of one item's status, with its cause."""
+    """One change of one item, with its cause: of its status, or (``old`` equals ``new``) of something else that its row shows.
 
-    __table_args__ = (Index("ix_event_item", "item_id", "id"), Index("ix_event_at", "at"))
+    The order of all events is ``(tx, id)``: numbers of a sequence are committed out of order, but what belongs to transactions older
+    than every running one is complete (``ingest.queries.changes``).
+    """
+
+    __table_args__ = (
+        Index("ix_event_item", "item_id", "id"),
+        Index("ix_event_at", "at"),
+        Index("ix_event_feed", "tx", "id"),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     item_id: int
@@ -257,10 +284,79 @@ class Event(SQLModel, table=True):
     at: int = Field(sa_column=_ms(nullable=False))
     old: str | None = None
     new: str
-    #: The news that caused it (``ingest.statuses.News``), or ``added``.
+    #: The news that caused it (``ingest.statuses.News``), or ``added``, ``adopted``, ``noted``.
     news: str
     detail: str | None = Field(default=None, sa_column=_text())
     submission_id: int | None = None
+    #: How long the item had been in ``old``, ms.
+    lasted: int | None = Field(default=None, sa_column=_ms())
+    #: PostgreSQL: the transaction that wrote it (the column's default). SQLite has one writer, so its ids alone are in order: 0.
+    tx: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+
+
+class Feed(SQLModel, table=True):
+    """One row: how far events are counted into tallies, and which were forgotten."""
+
+    id: int = Field(default=1, primary_key=True)
+    tx: int = Field(default=0, sa_column=_ms(nullable=False))
+    event_id: int = 0
+    #: The last event that retention has deleted: who has not read that far has missed something.
+    forgotten_tx: int = Field(default=0, sa_column=_ms(nullable=False))
+    forgotten_id: int = 0
+    #: Places in the order of events hold within one epoch; a database that came from elsewhere begins another.
+    epoch: str
+
+
+class Tally(SQLModel, table=True):
+    """What was counted so far. What happened since stands in ``event`` and ``tick``, and is added when somebody reads."""
+
+    name: str = Field(primary_key=True)
+    #: 0 for all.
+    job_id: int = Field(default=0, primary_key=True)
+    label: str = Field(default="", primary_key=True)
+    n: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+
+
+class Tick(SQLModel, table=True):
+    """One more of something that leaves no event; appended, so that writers never wait for each other's counters."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str
+    label: str
+    n: int = 1
+
+
+class Token(SQLModel, table=True):
+    """Who may use the operator's API. The secret itself is shown once and kept nowhere."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str
+    #: ``read`` or ``operate``.
+    role: str
+    #: SHA-256 of the secret, hex.
+    digest: str
+    created_at: int = Field(sa_column=_ms(nullable=False))
+    revoked_at: int | None = Field(default=None, sa_column=_ms())
+    #: To the minute or so.
+    used_at: int | None = Field(default=None, sa_column=_ms())
+
+
+class Request(SQLModel, table=True):
+    """A request that came with an ``Idempotency-Key``, and what was answered."""
+
+    #: SHA-256 of the token's id and the key, hex.
+    key: str = Field(primary_key=True)
+    #: SHA-256 of method, path and body, hex.
+    digest: str
+    #: The process that works on it.
+    owner: str
+    started_at: int = Field(sa_column=_ms(nullable=False))
+    #: The job that it has made so far.
+    job_id: int | None = None
+    #: NULL until it is done.
+    status: int | None = None
+    location: str | None = None
+    body: str | None = Field(default=None, sa_column=_text())
 
 
 class Creator(SQLModel, table=True):

@@ -4,13 +4,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, false, func, or_, select, text, tuple_
+from sqlalchemy import and_, false, func, literal, or_, select, text, true, tuple_, union_all
 from sqlmodel import Session
 
 from ingest.batching import TOGETHER, calls_needed
 from ingest.clock import iso, now_ms
 from ingest.lanes import ALSO, SENDING_LANES, Lane, Limit
-from ingest.models import PRIVATE, Callback, Event, Item, Job, Pause, Submission, Worker
+from ingest.models import PRIVATE, Callback, Event, Feed, Item, Job, Pause, Submission, Tally, Tick, Worker
 from ingest.settings import Account, Settings
 from ingest.statuses import FINAL, OPEN, Status
 
@@ -21,6 +21,9 @@ _event = Event.__table__  # type: ignore[attr-defined]
 _worker = Worker.__table__  # type: ignore[attr-defined]
 _pause = Pause.__table__  # type: ignore[attr-defined]
 _callback = Callback.__table__  # type: ignore[attr-defined]
+_feed = Feed.__table__  # type: ignore[attr-defined]
+_tally = Tally.__table__  # type: ignore[attr-defined]
+_tick = Tick.__table__  # type: ignore[attr-defined]
 
 _PAGE = 500
 
@@ -29,12 +32,156 @@ _PAGE = 500
 
 
 def counts(session: Session, job_id: int | None = None) -> dict[str, int]:
-    """Items by status, every status named, of a job or of all."""
-    query = select(_item.c.status, func.count()).group_by(_item.c.status)
-    if job_id is not None:
-        query = query.where(_item.c.job_id == job_id)
-    found = {status: number for status, number in session.execute(query)}
-    return {status.value: found.get(status, 0) for status in Status}
+    """Items by status, every status named, of a job or of all; exact, and as cheap at a million items as at ten."""
+    return counts_of_jobs(session, [job_id or 0])[job_id or 0]
+
+
+def counts_of_jobs(session: Session, job_ids: Sequence[int]) -> dict[int, dict[str, int]]:
+    """As :func:`counts`, of several jobs (0: of all). One statement, so that counted and uncounted are of one moment."""
+    wanted = [number for number in job_ids if number]
+    counted = select(_tally.c.job_id, _tally.c.label, _tally.c.n).where(
+        _tally.c.name == "items", _tally.c.job_id.in_(list(job_ids))
+    )
+    tails = []
+    if wanted:
+        tails.append((_event.c.job_id, _event.c.job_id.in_(wanted)))
+    if 0 in job_ids:
+        tails.append((literal(0), true()))
+    moved = []
+    for number, which in tails:
+        moved.append(select(number, _event.c.new, literal(1)).where(UNCOUNTED, which))
+        moved.append(select(number, _event.c.old, literal(-1)).where(UNCOUNTED, which, _event.c.old.is_not(None)))
+    both = union_all(counted, *moved).subquery()
+    number, label, n = both.c
+    found: dict[int, dict[str, int]] = {one: {status.value: 0 for status in Status} for one in job_ids}
+    for row in session.execute(select(number, label, func.sum(n)).group_by(number, label)):
+        found[row[0]][row[1]] = int(row[2])
+    return found
+
+
+#: Events that are not in the tallies yet. Scalar subqueries: both planners look them up once and then use the index.
+UNCOUNTED = tuple_(_event.c.tx, _event.c.id) > tuple_(
+    select(_feed.c.tx).scalar_subquery(), select(_feed.c.event_id).scalar_subquery()
+)
+
+
+def version(session: Session, job_id: int | None = None) -> int:
+    """How many events there were, of a job or in all: it grows whenever anything that an item shows has changed."""
+    counted = select(_tally.c.n).where(
+        _tally.c.name == "events", _tally.c.job_id == (job_id or 0), _tally.c.label == ""
+    )
+    later = select(func.count()).select_from(_event).where(UNCOUNTED)
+    if job_id:
+        later = later.where(_event.c.job_id == job_id)
+    both = select(func.coalesce(counted.scalar_subquery(), 0) + later.scalar_subquery())
+    return int(session.execute(both).scalar_one())
+
+
+def uncounted(session: Session) -> tuple[int, int | None]:
+    """How many events and ticks wait to be counted, and since when the oldest of these events does, ms."""
+    row = session.execute(select(func.count(), func.min(_event.c.at)).where(UNCOUNTED)).one()
+    return int(row[0]) + int(session.execute(select(func.count()).select_from(_tick)).scalar_one()), row[1]
+
+
+def tallies(session: Session, *names: str) -> dict[tuple[str, str], int]:
+    """(name, label) -> how many, of what is counted over all jobs."""
+    counted = select(_tally.c.name, _tally.c.label, _tally.c.n).where(_tally.c.name.in_(names), _tally.c.job_id == 0)
+    later = select(_tick.c.name, _tick.c.label, _tick.c.n).where(_tick.c.name.in_(names))
+    both = union_all(counted, later).subquery()
+    name, label, n = both.c
+    return {
+        (row[0], row[1]): int(row[2]) for row in session.execute(select(name, label, func.sum(n)).group_by(name, label))
+    }
+
+
+#: Upper bounds of what a histogram tells apart, seconds.
+BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600, 7 * 86400)
+
+
+def say_bucket(ms: int) -> str:
+    """The bound of the bucket that a time falls into: ``60``, ``inf``."""
+    return next((f"{bound:g}" for bound in BUCKETS if ms <= bound * 1000), "inf")
+
+
+# What happened, in order
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in the order of events. Those of another epoch mean nothing."""
+
+    epoch: str
+    tx: int
+    id: int
+
+
+class Forgotten(Exception):
+    """What came after this place is not all there any more, or the place is not of this database; a sentence."""
+
+
+def place_after(tx: int, event_id: int) -> Any:
+    return tuple_(_event.c.tx, _event.c.id) > tuple_(tx, event_id)
+
+
+def horizon(session: Session) -> int | None:
+    """Events of transactions before this one are complete: each has ended. None where ids alone are in order (SQLite, one writer).
+
+    A sequence's numbers are committed out of order on PostgreSQL, so a follower that went by them would miss the late ones.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        return None
+    return int(session.execute(text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")).scalar_one())
+
+
+def before_horizon(limit: int | None) -> list[Any]:
+    return [] if limit is None else [_event.c.tx < limit]
+
+
+def newest_place(session: Session) -> Place:
+    """Where a follower begins that wants to hear of what happens from now on."""
+    epoch = session.execute(select(_feed.c.epoch)).scalar_one()
+    last = select(_event.c.tx, _event.c.id).where(*before_horizon(horizon(session)))
+    row = session.execute(last.order_by(_event.c.tx.desc(), _event.c.id.desc()).limit(1)).one_or_none()
+    return Place(epoch, row.tx, row.id) if row else Place(epoch, 0, 0)
+
+
+def changes(session: Session, after: Place, limit: int) -> tuple[list[dict[str, Any]], Place]:
+    """What happened after a place, in order and without a gap, and the place that this reaches to. :class:`Forgotten` is a sentence.
+
+    Each change names what happened and carries the item as it stands *now*. Two transactions that change one item one after the other
+    may be listed the other way round on PostgreSQL; who keeps the item of the last change seen has its true state in any order.
+    """
+    _check_place(session, after)
+    # Read before the events: what was complete then is visible now.
+    complete = before_horizon(horizon(session))
+    found = select(Event, Item).join(Item, _item.c.id == _event.c.item_id)
+    found = found.where(place_after(after.tx, after.id), *complete).order_by(_event.c.tx, _event.c.id).limit(limit)
+    rows = session.execute(found).all()
+    listed = [_change_row(happened, item) for happened, item in rows]
+    reached = Place(after.epoch, rows[-1][0].tx, rows[-1][0].id) if rows else after
+    return listed, reached
+
+
+def _change_row(happened: Event, item: Item) -> dict[str, Any]:
+    return {
+        "at": iso(happened.at),
+        "from": happened.old,
+        "to": happened.new,
+        "news": happened.news,
+        "detail": happened.detail,
+        "item": item_row(item),
+    }
+
+
+def _check_place(session: Session, place: Place) -> None:
+    feed = session.execute(select(_feed)).one()
+    if place.epoch != feed.epoch:
+        raise Forgotten("this cursor is of another database, or of the time before this one was restored; begin again")
+    if (place.tx, place.id) < (feed.forgotten_tx, feed.forgotten_id):
+        raise Forgotten("events after this cursor have been deleted by retention; read the items anew and begin again")
+    newest = newest_place(session)
+    if (place.tx, place.id) > (newest.tx, newest.id):
+        raise Forgotten("this cursor lies ahead of all events: the database was restored from a backup; begin again")
 
 
 def job(session: Session, job_id: int) -> Job | None:

@@ -5,15 +5,16 @@ same transaction. Zero rows updated means somebody was faster: read again, decid
 """
 
 import os
+import secrets
 import socket
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from sqlalchemy import and_, delete, func, insert, null, or_, select, text, update
+from sqlalchemy import and_, delete, func, insert, literal, not_, null, or_, select, text, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
@@ -29,13 +30,26 @@ from ingest.models import (
     PUBLIC,
     Callback,
     Event,
+    Feed,
     Item,
     Job,
     Pause,
     Submission,
+    Tally,
+    Tick,
     Worker,
 )
-from ingest.queries import commands_of_jobs, owned, owners, queued
+from ingest.queries import (
+    UNCOUNTED,
+    before_horizon,
+    commands_of_jobs,
+    horizon,
+    owned,
+    owners,
+    place_after,
+    queued,
+    say_bucket,
+)
 from ingest.retrying import Action, Standing, same_content
 from ingest.retrying import decide as decide_retry
 from ingest.sources.found import Found, Kind
@@ -52,6 +66,9 @@ _callback = Callback.__table__  # type: ignore[attr-defined]
 _event = Event.__table__  # type: ignore[attr-defined]
 _pause = Pause.__table__  # type: ignore[attr-defined]
 _worker = Worker.__table__  # type: ignore[attr-defined]
+_feed = Feed.__table__  # type: ignore[attr-defined]
+_tally = Tally.__table__  # type: ignore[attr-defined]
+_tick = Tick.__table__  # type: ignore[attr-defined]
 
 #: An item whose request got lost so often, each time provably without arriving, is given up.
 MOST_ATTEMPTS = 5
@@ -342,6 +359,7 @@ def learn_content(
 
 def warn(session: Session, item_id: int, warning: str) -> None:
     session.execute(update(_item).where(_item.c.id == item_id).values(warning=warning))
+    _note(session, [item_id], warning)
 
 
 def tell(
@@ -362,7 +380,8 @@ def tell(
     now = now or now_ms()
     while True:
         condition = _item.c.id == item_id if guard is None else and_(_item.c.id == item_id, guard)
-        row = session.execute(select(_item.c.status, _item.c.stage, _item.c.job_id).where(condition)).one_or_none()
+        columns = (_item.c.status, _item.c.stage, _item.c.job_id, _item.c.updated_at)
+        row = session.execute(select(*columns).where(condition)).one_or_none()
         if row is None:
             return None
         verdict = decide(Status(row.status), news, row.stage)
@@ -388,11 +407,22 @@ def tell(
                 news=news,
                 detail=detail or changed.get("error"),
                 submission_id=submission_id,
+                lasted=max(0, now - row.updated_at),
             )
         )
         if frees_content(verdict.to, verdict.stage):
             _free(session, item_id, now)
         return verdict.to
+
+
+def _note(session: Session, item_ids: Sequence[int], detail: str) -> None:
+    """Something that their rows show has changed, and not their status: history and followers of the feed hear of it all the same."""
+    columns = ["item_id", "job_id", "at", "old", "new", "news", "detail"]
+    same = (_item.c.status, _item.c.status, literal("noted"), literal(detail))
+    rows = select(_item.c.id, _item.c.job_id, literal(now_ms()), *same)
+    for start in range(0, len(item_ids), 500):
+        chosen = rows.where(_item.c.id.in_(item_ids[start : start + 500]))
+        session.execute(insert(_event).from_select(columns, chosen, include_defaults=False))
 
 
 def _free(session: Session, item_id: int, now: int) -> None:
@@ -411,6 +441,7 @@ def _free(session: Session, item_id: int, now: int) -> None:
             copy = copy_of(heir)
             rows = _item.c.id.in_(others[start : start + 500])
             session.execute(update(_item).where(rows).values(twin_id=heir, error=copy["error"]))
+        _note(session, others, f"item {item_id} will not be sent; the twin is item {heir} now")
 
 
 def cancel_job(database: Database, job_id: int) -> int:
@@ -560,8 +591,15 @@ def close_submission(
 ) -> bool:
     """Note what became of a submission; False when it was closed already."""
     mine = and_(_submission.c.id == submission_id, _submission.c.state.in_(was))
-    result = session.execute(update(_submission).where(mine).values(state=state, **values))
-    return bool(result.rowcount)  # type: ignore[attr-defined]
+    closed = update(_submission).where(mine).values(state=state, **values).returning(_submission.c.lane)
+    lane = session.execute(closed).scalar_one_or_none()
+    if lane is not None:
+        _count(session, "submission", f"{lane} {state}")
+    return lane is not None
+
+
+def _count(session: Session, name: str, label: str, n: int = 1) -> None:
+    session.execute(insert(_tick).values(name=name, label=label, n=n))
 
 
 def accepted(
@@ -661,8 +699,10 @@ def note_second_video(session: Session, item_id: int, video_no: str) -> None:
         return
     if row.video_no is None:
         session.execute(update(_item).where(_item.c.id == item_id).values(video_no=video_no))
+        _note(session, [item_id], f"it is video {video_no}")
     else:
         session.execute(update(_item).where(_item.c.id == item_id).values(duplicate_upstream=[*known, video_no]))
+        _note(session, [item_id], f"a second video turned up for it: {video_no}")
 
 
 def refused(session: Session, claimed: Claimed, code: str, message: str, sent_at: int | None) -> None:
@@ -868,13 +908,16 @@ def no_late_news(session: Session, item_ids: Sequence[int]) -> None:
 
 def found_video(session: Session, item_id: int, video_no: str) -> None:
     """A task names the video of a post that is not ready yet."""
-    session.execute(update(_item).where(_item.c.id == item_id, _item.c.video_no.is_(None)).values(video_no=video_no))
+    found = update(_item).where(_item.c.id == item_id, _item.c.video_no.is_(None)).values(video_no=video_no)
+    if session.execute(found).rowcount:  # type: ignore[attr-defined]
+        _note(session, [item_id], f"it is video {video_no}")
     unpark(session, video_no)
     # A post that a person had sent again: its repeated scrape may yield the video that was set aside then.
     row = session.execute(select(_item.c.video_no, _item.c.duplicate_upstream).where(_item.c.id == item_id)).one()
     if row.video_no in (row.duplicate_upstream or ()):
         others = [number for number in row.duplicate_upstream if number != row.video_no]
         session.execute(update(_item).where(_item.c.id == item_id).values(duplicate_upstream=others or null()))
+        _note(session, [item_id], f"the video set aside, {row.video_no}, is its own again")
 
 
 def ask_again(session: Session, item: Item, delay_seconds: float) -> None:
@@ -941,11 +984,11 @@ def callback_done(
     session: Session, callback_id: int, state: str, note: str, delay_seconds: float = 0.0, subject: str | None = None
 ) -> None:
     """What became of a callback; ``subject``: the video or task that a parked one waits for."""
-    session.execute(
-        update(_callback)
-        .where(_callback.c.id == callback_id)
-        .values(state=state, note=note, due_at=now_ms() + round(delay_seconds * 1000), subject=subject)
-    )
+    values = {"state": state, "note": note, "due_at": now_ms() + round(delay_seconds * 1000), "subject": subject}
+    done = update(_callback).where(_callback.c.id == callback_id).values(**values).returning(_callback.c.kind)
+    kind = session.execute(done).scalar_one_or_none()
+    if kind is not None:
+        _count(session, "callback", f"{kind} {state}")
 
 
 def unpark(session: Session, *subjects: str | None) -> None:
@@ -978,7 +1021,117 @@ def forget_callbacks(session: Session, before_ms: int, limit: int) -> int:
 
 
 def forget_events(session: Session, ids: Sequence[int]) -> None:
-    session.execute(delete(_event).where(_event.c.id.in_(ids)))
+    """Those of these events that are counted; who follows the feed and has not read them yet is told so."""
+    counted = and_(_event.c.id.in_(ids), not_(UNCOUNTED), _event.c.id != select(_feed.c.event_id).scalar_subquery())
+    gone = session.execute(delete(_event).where(counted).returning(_event.c.tx, _event.c.id)).all()
+    if not gone:
+        return
+    last = max((row.tx, row.id) for row in gone)
+    behind = tuple_(_feed.c.forgotten_tx, _feed.c.forgotten_id) < tuple_(*last)
+    session.execute(update(_feed).where(behind).values(forgotten_tx=last[0], forgotten_id=last[1]))
+
+
+# Counting
+
+#: Events counted in one transaction.
+_COUNTED_AT_ONCE = 5000
+
+
+def fold(session: Session, limit: int = _COUNTED_AT_ONCE) -> int:
+    """Count events and ticks into the tallies; how many there were. One process at a time does it, the others go away.
+
+    Nothing is counted twice or missed: events up to the place in ``feed`` are in the tallies, later ones are added by whoever reads.
+    """
+    place = session.execute(select(_feed).with_for_update(skip_locked=True)).one_or_none()
+    if place is None:
+        return 0
+    upto, number = _end_of_chunk(session, (place.tx, place.event_id), limit)
+    grown: Counter[tuple[str, int, str]] = Counter()
+    if upto is not None:
+        chunk = and_(place_after(place.tx, place.event_id), tuple_(_event.c.tx, _event.c.id) <= tuple_(*upto))
+        _count_events(session, chunk, grown)
+        session.execute(update(_feed).values(tx=upto[0], event_id=upto[1]))
+    ticked = _take_ticks(session, limit)
+    for name, label, n in ticked:
+        grown[name, 0, label] += n
+    _grow(session, grown)
+    return number + len(ticked)
+
+
+def _end_of_chunk(session: Session, place: tuple[int, int], limit: int) -> tuple[tuple[int, int] | None, int]:
+    near = select(_event.c.tx, _event.c.id).where(place_after(*place), *before_horizon(horizon(session)))
+    rows = session.execute(near.order_by(_event.c.tx, _event.c.id).limit(limit)).all()
+    return (tuple(rows[-1]), len(rows)) if rows else (None, 0)
+
+
+def _count_events(session: Session, chunk: Any, grown: Counter[tuple[str, int, str]]) -> None:
+    moved = select(_event.c.job_id, _event.c.old, _event.c.new, func.count().label("n")).where(chunk)
+    for row in session.execute(moved.group_by(_event.c.job_id, _event.c.old, _event.c.new)):
+        for job_id in (0, row.job_id):
+            grown["events", job_id, ""] += row.n
+            grown["items", job_id, row.new] += row.n
+            if row.old is not None:
+                grown["items", job_id, row.old] -= row.n
+    stayed = select(_event.c.old, _event.c.new, _event.c.lasted, _item.c.lane, _item.c.hinted_at, _item.c.kind)
+    stayed = stayed.select_from(_event.join(_item, _item.c.id == _event.c.item_id)).where(
+        chunk, _event.c.lasted.is_not(None)
+    )
+    for row in session.execute(stayed):
+        grown["stayed", 0, f"{row.lane} {row.old} {say_bucket(row.lasted)}"] += 1
+        grown["stayed_ms", 0, f"{row.lane} {row.old}"] += row.lasted
+        if _without_callback(row):
+            grown["no_callback", 0, row.lane] += 1
+
+
+def _without_callback(row: Any) -> bool:
+    """A video that was settled by asking alone, though callbacks were there to be sent."""
+    settled = row.old in (Status.UNPARSE, Status.UNSURE) and row.new in (Status.PARSE, Status.FAIL)
+    return settled and row.hinted_at is None and row.kind in (Kind.FILE, Kind.LINK, Kind.POST)
+
+
+def _take_ticks(session: Session, limit: int) -> list[tuple[str, str, int]]:
+    oldest = select(_tick.c.id).order_by(_tick.c.id).limit(limit)
+    taken = delete(_tick).where(_tick.c.id.in_(oldest)).returning(_tick.c.name, _tick.c.label, _tick.c.n)
+    return [(row.name, row.label, row.n) for row in session.execute(taken)]
+
+
+def _grow(session: Session, grown: Mapping[tuple[str, int, str], int]) -> None:
+    rows = [{"name": name, "job_id": job, "label": label, "n": n} for (name, job, label), n in grown.items() if n]
+    if rows:
+        statement = _upsert(session)(_tally)
+        added = {"n": _tally.c.n + statement.excluded.n}
+        session.execute(statement.on_conflict_do_update(index_elements=["name", "job_id", "label"], set_=added), rows)
+
+
+def count_all(database: Database) -> None:
+    """Until nothing much is left to count, in small transactions."""
+    while True:
+        with database.write() as session:
+            if fold(session) < _COUNTED_AT_ONCE:
+                return
+
+
+def rebase_events(session: Session) -> bool:
+    """A dump that was loaded into another PostgreSQL cluster has events of transactions to come: nothing would ever be older than all
+    running ones. They become the oldest, what was counted is counted anew, and followers of the feed begin again. False where all is well.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        return False
+    newest = session.execute(select(func.max(_event.c.tx))).scalar() or 0
+    following = session.execute(text("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")).scalar_one()
+    if newest < following:
+        return False
+    session.execute(text("LOCK TABLE item, event, feed IN SHARE ROW EXCLUSIVE MODE"))
+    session.execute(update(_event).values(tx=0))
+    last = session.execute(select(func.max(_event.c.id))).scalar() or 0
+    values = {"tx": 0, "event_id": last, "forgotten_tx": 0, "forgotten_id": 0, "epoch": secrets.token_hex(4)}
+    session.execute(update(_feed).values(**values))
+    session.execute(delete(_tally).where(_tally.c.name == "items"))
+    columns = ["name", "job_id", "label", "n"]
+    for job_id in (_item.c.job_id, literal(0)):
+        again = select(literal("items"), job_id, _item.c.status, func.count()).group_by(job_id, _item.c.status)
+        session.execute(insert(_tally).from_select(columns, again))
+    return True
 
 
 # Pauses
@@ -1199,6 +1352,7 @@ def replay_callbacks(database: Database, callback_ids: Sequence[int]) -> int:
                 update(_callback).where(chosen).values(state="new", due_at=now_ms(), tries=0, subject=None)
             )
             replayed += result.rowcount  # type: ignore[attr-defined]
+            _count(session, "callback", "any replayed", result.rowcount)  # type: ignore[attr-defined]
     return replayed
 
 

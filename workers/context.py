@@ -42,6 +42,8 @@ class Context:
         self.settings = settings
         self.timings = settings.timings
         self.database: Database = open_database(settings.database)
+        with self.database.write() as session:
+            store.rebase_events(session)
         self.redis: redis.Redis = connect(broker.redis_url(settings))
         self.quota = Quota(self.redis, settings.limits)
         self.secret = settings.signing_secret

@@ -15,6 +15,7 @@ _ABANDONED = 24 * 3600.0
 
 def run(context: Context) -> None:
     before = now_ms() - round(context.timings.retention * 1000)
+    store.count_all(context.database)  # what is not counted yet is not forgotten
     _callbacks(context, before)
     _events(context, before)
     _spool(context)

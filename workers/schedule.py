@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from workers import canary, captions, inbox, questions, retention, sweep, unsure
+from workers import canary, captions, inbox, questions, retention, sweep, tallies, unsure
 from workers.context import Context
 
 
@@ -24,6 +24,7 @@ PERIODIC = (
     Periodic(
         "workers.send_canary", canary.run, 10.0, "a worker that takes no message is told from one that has no work"
     ),
+    Periodic("workers.tallies", tallies.run, 2.0, "counts are read in no time as long as little is uncounted"),
     Periodic(
         "workers.retention", retention.run, 600.0, "raw callbacks and events go after a while, their effects stay"
     ),

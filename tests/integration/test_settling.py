@@ -150,6 +150,7 @@ def test_old_callbacks_and_events_go_and_their_effects_stay(context: Context, tm
         store.tell(session, 1, News.READY, values={"video_no": "VI1"})
         for at, state in ((long_ago, "applied"), (long_ago, "new"), (long_ago, "unmatched"), (now, "applied")):
             session.add(Callback(kind="upload", body=b"{}", received_at=at, state=state, due_at=at))
+        store.warn(session, 2, "another codec")
         session.execute(text(f"UPDATE event SET at = {long_ago}"))
     retention.run(context)
     with context.database.read() as session:
