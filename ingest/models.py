@@ -244,6 +244,7 @@ class Callback(SQLModel, table=True):
             postgresql_where=text("state = 'parked'"),
         ),
         Index("ix_callback_submission", "short_id"),
+        Index("ix_callback_state", "state", "id"),
         # Retention looks for the oldest.
         Index("ix_callback_received", "received_at"),
     )

@@ -1,5 +1,6 @@
 """Every read, for the command line, the workers and the operator's door alike. Functions take a session."""
 
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -188,9 +189,10 @@ def job(session: Session, job_id: int) -> Job | None:
     return session.get(Job, job_id)
 
 
-def jobs(session: Session, limit: int = 50) -> list[Job]:
-    """The newest first."""
-    return list(session.execute(select(Job).order_by(_job.c.id.desc()).limit(limit)).scalars())
+def jobs(session: Session, limit: int = 50, before: int | None = None) -> list[Job]:
+    """The newest first, from ``before`` on."""
+    query = select(Job).order_by(_job.c.id.desc()).limit(limit)
+    return list(session.execute(query if before is None else query.where(_job.c.id < before)).scalars())
 
 
 def job_status(session: Session, job_id: int, paused: Pause | None = None) -> dict[str, Any] | None:
@@ -423,9 +425,13 @@ def owners(session: Session, keys: Sequence[str]) -> dict[str, tuple[int, str]]:
     return found
 
 
-def callbacks(session: Session, states: Collection[str] = (), limit: int = 50) -> list[Callback]:
-    """The newest first."""
+def callbacks(
+    session: Session, states: Collection[str] = (), limit: int = 50, before: int | None = None
+) -> list[Callback]:
+    """The newest first, from ``before`` on."""
     query = select(Callback).order_by(_callback.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(_callback.c.id < before)
     if states:
         query = query.where(_callback.c.state.in_(list(states)))
     return list(session.execute(query).scalars())
@@ -731,3 +737,89 @@ def inbox(session: Session) -> Inbox:
         unmatched=states.count("unmatched"),
         malformed=states.count("malformed"),
     )
+
+
+# Pages of items
+
+#: Index entries that one step of a page looks at: some milliseconds.
+_STEP = 4000
+#: A page that is not full after so long is handed over as it is, seconds: no filter may hold a request up.
+_PATIENCE = 0.025
+
+#: The filters that an index leads with, the narrowest first; a page goes along the first that is given, the others are looked at.
+_LEADING = ("job_id", "error_code", "status", "platform", "unique_id", "kind", "lane")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows, and the id from which the next page goes on, None at the end. It may hold fewer rows than asked for and go on."""
+
+    items: list[Item]
+    after: int | None
+
+
+def page(
+    session: Session,
+    filters: Mapping[str, Sequence[Any]],
+    *,
+    after: int | None = None,
+    limit: int,
+    newest_first: bool = True,
+    step: int = _STEP,
+    patience: float = _PATIENCE,
+) -> Page:
+    """Items under filters (column -> any of these values), in the order of ids, from ``after`` on. As fast at any depth.
+
+    Each value of the leading filter has an index of its own in the order of ids, so a page is a merge of short index scans. Where further
+    filters leave little of them, the scan ends after a while and the page says from where it goes on.
+    """
+    leading = next((name for name in _LEADING if filters.get(name)), None)
+    # A job and a status share an index.
+    led = {leading, "status"} if leading == "job_id" else {leading}
+    rest = [_item.c[name].in_(list(values)) for name, values in filters.items() if values and name not in led]
+    branches = _branches(filters, leading)
+    found: list[Item] = []
+    begun = time.monotonic()
+    while True:
+        wanted = limit + 1 - len(found)
+        near = _near(branches, after, step if rest else wanted, newest_first)
+        rows = select(Item).join(near, near.c.id == _item.c.id).where(*rest)
+        found += session.execute(rows.order_by(_order(near.c.id, newest_first)).limit(wanted)).scalars()
+        if len(found) > limit:
+            return Page(found[:limit], found[limit - 1].id)
+        end = func.min(near.c.id) if newest_first else func.max(near.c.id)
+        looked_at, after_step = (
+            session.execute(select(func.count(), end).select_from(near)).one() if rest else (0, None)
+        )
+        if looked_at < step:
+            return Page(found, None)
+        after = after_step
+        if time.monotonic() - begun > patience:
+            return Page(found, after)
+
+
+def _branches(filters: Mapping[str, Sequence[Any]], leading: str | None) -> list[Any]:
+    """A condition per value of the leading filter; per pair of a job and a status."""
+    if leading is None:
+        return [true()]
+    values = [_item.c[leading] == value for value in filters[leading]]
+    if leading == "job_id" and filters.get("status"):
+        return [and_(job, _item.c.status == status) for job in values for status in filters["status"]]
+    return values
+
+
+def _near(branches: Sequence[Any], after: int | None, limit: int, newest_first: bool) -> Any:
+    """The next ids of all branches together."""
+    beyond = [] if after is None else [_item.c.id < after if newest_first else _item.c.id > after]
+    parts = [
+        select(_item.c.id).where(branch, *beyond).order_by(_order(_item.c.id, newest_first)).limit(limit)
+        for branch in branches
+    ]
+    if len(parts) == 1:
+        return parts[0].subquery()
+    together = union_all(*[select(part.subquery().c.id) for part in parts]).subquery()
+    return select(together.c.id).order_by(_order(together.c.id, newest_first)).limit(limit).subquery()
+
+
+def _order(column: Any, newest_first: bool) -> Any:
+    return column.desc() if newest_first else column

@@ -33,6 +33,7 @@ def upgrade() -> None:
     if postgres:
         op.alter_column("event", "tx", server_default=sa.text("(pg_current_xact_id()::text)::bigint"))
     op.create_index("ix_event_feed", "event", ["tx", "id"])
+    op.create_index("ix_callback_state", "callback", ["state", "id"])
     for name, column in _INDEXES:
         op.create_index(name, "item", [column, "id"])
     for name, column in _PARTIAL:
@@ -114,6 +115,7 @@ def downgrade() -> None:
         op.drop_table(name)
     for name, _ in (*_PARTIAL, *_INDEXES):
         op.drop_index(name, "item")
+    op.drop_index("ix_callback_state", "callback")
     op.drop_index("ix_event_feed", "event")
     op.drop_column("event", "tx")
     op.drop_column("event", "lasted")
