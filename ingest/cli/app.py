@@ -401,7 +401,7 @@ def caption(
 ) -> None:
     """Ask something about videos and pictures. The answer is in: ingest show ITEM"""
     from ingest.cli.adding import How, Wanted, take
-    from ingest.cli.captioning import Question, read_question, to_caption
+    from ingest.captioning import Question, read_question, to_caption
     from ingest.sources.found import Options
 
     settings = settings_of()
@@ -423,7 +423,7 @@ def adopt(
     as_json: Json = False,
 ) -> None:
     """Make known what the account holds already."""
-    from ingest.cli.adopting import adopt as read_account
+    from ingest.adopting import adopt as read_account
 
     settings = settings_of()
     settings.require_key()

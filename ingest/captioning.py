@@ -1,4 +1,4 @@
-"""What ``ingest caption`` does: check the question and every source, then write the rows."""
+"""What is asked about videos and pictures: the question and every source are checked before a row is written."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from ingest.upstream.client import MOST_PERSONS
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The command line: one question about all sources."""
+    """One question about all sources, as it was put."""
 
     prompt: str
     system_prompt: str

@@ -1,4 +1,4 @@
-"""``ingest adopt``: read what the account holds already, under the limit of its lane."""
+"""Read what the account holds already, under the limit of its lane."""
 
 from collections.abc import Iterator
 
