@@ -207,7 +207,8 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Import files, folders, links, posts and pictures. One command makes one job."""
-    from ingest.cli.adding import How, Wanted, take
+    from ingest.adding import Wanted
+    from ingest.cli.adding import How, take
     from ingest.sources.options import read_options
 
     settings = settings_of()
@@ -400,8 +401,9 @@ def caption(
     as_json: Json = False,
 ) -> None:
     """Ask something about videos and pictures. The answer is in: ingest show ITEM"""
-    from ingest.cli.adding import How, Wanted, take
+    from ingest.adding import Wanted
     from ingest.captioning import Question, read_question, to_caption
+    from ingest.cli.adding import How, take
     from ingest.sources.found import Options
 
     settings = settings_of()
@@ -440,7 +442,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Where a job stands, or the latest jobs and all there is."""
-    from ingest.cli.adding import service_runs
+    from ingest.adding import service_runs
 
     settings = settings_of()
     database = database_of(settings)

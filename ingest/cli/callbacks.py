@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 
 from ingest import queries, store
+from ingest.adding import service_runs
 from ingest.cli import show
-from ingest.cli.adding import service_runs
 from ingest.cli.saying import fail, number_of, say
 from ingest.database import Database
 from ingest.settings import Settings

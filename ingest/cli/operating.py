@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ingest import pauses, queries, store
-from ingest.cli.adding import wake
+from ingest.adding import wake
 from ingest.cli.choosing import known_items
 from ingest.cli.saying import fail, say
 from ingest.cli.show import plain, say_time

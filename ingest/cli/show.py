@@ -16,7 +16,7 @@ from ingest.queries import Ahead
 from ingest.statuses import Status
 
 if TYPE_CHECKING:
-    from ingest.cli.adding import AddedJob
+    from ingest.adding import AddedJob
     from ingest.doctor.visit import Result
 
 COLOURS = {

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ingest import pauses, queries
-from ingest.cli.adding import service_runs
+from ingest.adding import service_runs
 from ingest.cli.show import COLOURS, say_ahead
 from ingest.database import Database
 from ingest.durations import say_duration
