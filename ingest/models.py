@@ -227,6 +227,10 @@ class Submission(SQLModel, table=True):
     unmatched: list[str] | None = Field(default=None, sa_column=_json())
 
 
+#: ``parked`` names nothing we know yet, ``unmatched`` never will.
+CALLBACK_STATES = ("new", "parked", "applied", "unmatched", "malformed")
+
+
 class Callback(SQLModel, table=True):
     """One POST received from Memories.ai, kept raw."""
 
@@ -256,7 +260,7 @@ class Callback(SQLModel, table=True):
     short_id: str | None = None
     body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     received_at: int = Field(sa_column=_ms(nullable=False))
-    #: ``new``, ``parked`` (names nothing we know yet), ``applied``, ``unmatched`` (never will), ``malformed``.
+    #: One of ``CALLBACK_STATES``.
     state: str = "new"
     due_at: int = Field(sa_column=_ms(nullable=False))
     tries: int = 0

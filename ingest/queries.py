@@ -244,6 +244,9 @@ class Selection:
     error_codes: Collection[str] = ()
     stages: Collection[str] = ()
     kinds: Collection[str] = ()
+    platforms: Collection[str] = ()
+    lanes: Collection[str] = ()
+    namespaces: Collection[str] = ()
 
     def conditions(self) -> list[Any]:
         filters = {
@@ -251,6 +254,9 @@ class Selection:
             "error_code": self.error_codes,
             "stage": self.stages,
             "kind": self.kinds,
+            "platform": self.platforms,
+            "lane": self.lanes,
+            "unique_id": self.namespaces,
         }
         found = [_item.c[name].in_(list(values)) for name, values in filters.items() if values]
         return found if self.job_id is None else [_item.c.job_id == self.job_id, *found]

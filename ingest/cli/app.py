@@ -8,20 +8,33 @@ from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn, Optional
+from typing import Annotated, Any, NoReturn, Optional
 
 import typer
+from typer.core import TyperGroup
 
 from ingest import queries
+from ingest.choosing import BadRequest, selection
 from ingest.cli import show
-from ingest.cli.choosing import selection
 from ingest.cli.saying import fail, say
 from ingest.database import Database, migrate, open_database
 from ingest.settings import Settings, load
 from ingest.statuses import OPEN
 
+
+class _Commands(TyperGroup):
+    """What a person asked for that cannot be meant is a matter of usage, whichever command found out."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BadRequest as error:
+            fail(str(error))
+
+
 app = typer.Typer(
     name="ingest",
+    cls=_Commands,
     help="Everything into Memories.ai, exactly once, as fast as the limits permit. See it without a key: ingest demo",
     no_args_is_help=True,
     add_completion=False,
@@ -242,22 +255,14 @@ def cancel(
     as_json: Json = False,
 ) -> None:
     """Stop what of a job is not sent yet, or single items. What Memories.ai has already goes on."""
-    from ingest import store
-    from ingest.cli.operating import cancel_items
+    from ingest.cli import operating
 
     if (job is None) == (not item):
         fail("Say what to cancel: a job (ingest cancel 7) or items (ingest cancel --item 12 --item 13)")
     database = database_of(settings_of())
     if job is None:
-        raise typer.Exit(cancel_items(database, item or (), as_json=as_json))
-    selection(database, job=job)
-    stopped = store.cancel_job(database, job)
-    with database.read() as session:
-        left = sum(queries.counts(session, job)[status] for status in OPEN)
-    if as_json:
-        print(json.dumps({"job": job, "cancelled": stopped, "going_on": left}))
-    else:
-        print(f"job {job}: {stopped} items cancelled, {left} already sent go on")
+        raise typer.Exit(operating.cancel_items(database, item or (), as_json=as_json))
+    operating.cancel_job(database, job, as_json=as_json)
 
 
 ErrorCodes = Annotated[list[str] | None, typer.Option("--error-code", help="Failed with this code; repeatable.")]
@@ -481,6 +486,11 @@ def items(
     kind: Annotated[
         list[str] | None, typer.Option(help="Of this kind alone: file, link, post ...; repeatable.")
     ] = None,
+    platform: Annotated[
+        list[str] | None, typer.Option(help="Posts of tiktok, youtube or instagram alone; repeatable.")
+    ] = None,
+    lane: Annotated[list[str] | None, typer.Option(help="Of this lane alone: upload, scrape ...; repeatable.")] = None,
+    namespace: Annotated[list[str] | None, typer.Option(help="Of this namespace alone; repeatable.")] = None,
     limit: Annotated[
         int | None,
         typer.Option(help="At most so many (default: the newest 50 in a table, all in JSON).", min=1, max=_LARGEST),
@@ -489,7 +499,17 @@ def items(
 ) -> None:
     """Items with their status, one a line."""
     database = database_of(settings_of())
-    chosen = selection(database, job=job, status=status, error_code=error_code, stage=stage, kind=kind)
+    chosen = selection(
+        database,
+        job=job,
+        status=status,
+        error_code=error_code,
+        stage=stage,
+        kind=kind,
+        platform=platform,
+        lane=lane,
+        namespace=namespace,
+    )
     with database.read() as session:
         if as_json:
             for item in queries.items(session, chosen=chosen, limit=limit):

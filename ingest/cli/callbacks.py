@@ -3,21 +3,19 @@
 import json
 from collections.abc import Sequence
 
-from ingest import queries, store
+from ingest import operating, queries
 from ingest.adding import service_runs
+from ingest.choosing import check_callback_states
 from ingest.cli import show
 from ingest.cli.saying import fail, number_of, say
 from ingest.database import Database
 from ingest.settings import Settings
 from ingest.tokens import account_url
 
-#: What a callback may be, as ``Callback.state`` has it.
-STATES = ("new", "parked", "applied", "unmatched", "malformed")
-
 
 def list_callbacks(database: Database, states: Sequence[str], limit: int, *, as_json: bool) -> None:
     """The newest first."""
-    _check(states)
+    check_callback_states(states)
     with database.read() as session:
         found = [queries.callback_row(one) for one in queries.callbacks(session, states, limit + 1)]
     if as_json:
@@ -32,16 +30,10 @@ def list_callbacks(database: Database, states: Sequence[str], limit: int, *, as_
 def replay(
     settings: Settings, database: Database, named: Sequence[int], states: Sequence[str], *, as_json: bool
 ) -> int:
-    """Have them applied once more: a hint twice does no harm."""
+    """Exit 1 where there was none of that kind."""
     if bool(named) == bool(states):
         fail("Say which callbacks to apply again: by number, or with --state; `ingest callbacks list` lists them")
-    _check(states)
-    with database.read() as session:
-        ids = queries.callback_ids(session, named=named, states=states)
-    unknown = sorted(set(named) - set(ids))
-    if unknown:
-        fail(f"There is no callback {', '.join(map(str, unknown[:10]))}; `ingest callbacks list` lists them")
-    number = store.replay_callbacks(database, ids)
+    number = operating.replay_callbacks(database, named, states)
     print(json.dumps({"replayed": number}) if as_json else f"{number_of(number, 'callback')} to be applied again")
     if not number:
         say(f"No callback is {' or '.join(states)}")
@@ -63,9 +55,3 @@ def print_url(settings: Settings) -> None:
             f"This address has {len(url)} characters, and Memories.ai keeps {CALLBACK_LIMIT}: no callback would arrive. "
             "Shorten INGEST_PUBLIC_URL"
         )
-
-
-def _check(states: Sequence[str]) -> None:
-    for state in states:
-        if state not in STATES:
-            fail(f"'{state}' is no state of a callback; the states are {', '.join(STATES)}")

@@ -13,6 +13,7 @@ from ingest.durations import say_duration
 from ingest.models import Item, Pause
 from ingest.pauses import say_scope
 from ingest.queries import Ahead
+from ingest.sources.files import visible
 from ingest.statuses import Status
 
 if TYPE_CHECKING:
@@ -106,8 +107,8 @@ def say_ahead(lane: Ahead) -> str:
 
 
 def plain(text: str) -> Text:
-    """A text from outside, on one line: what would move the cursor or change colours is shown, not done."""
-    return Text("".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text))
+    """A text from outside: see ``visible``."""
+    return Text(visible(text))
 
 
 def items_table(found: Sequence[Item]) -> None:

@@ -144,6 +144,11 @@ def printable(path: str) -> str:
         return path.encode("utf-8", "backslashreplace").decode()
 
 
+def visible(text: str) -> str:
+    """A text from outside, on one line: what would move the cursor or change colours is shown, not done."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 def is_utf8(text: str) -> bool:
     try:
         text.encode()

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from ingest.sources.files import is_utf8, printable
+from ingest.sources.files import is_utf8, printable, visible
 from ingest.sources.found import NO_OPTIONS, Options
 
 #: The columns of a manifest beside ``source``.
@@ -76,7 +76,7 @@ def shown(value: object) -> str:
     text = printable(value) if isinstance(value, str) else str(value)
     if len(text) > _LONGEST_SHOWN:
         text = text[:_LONGEST_SHOWN] + "..."
-    text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    text = visible(text)
     return f"'{text}'" if isinstance(value, str) else text
 
 

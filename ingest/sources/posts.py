@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from ingest.sources.links import is_direct
 
-TIKTOK, YOUTUBE, INSTAGRAM = "tiktok", "youtube", "instagram"
+TIKTOK, YOUTUBE, INSTAGRAM = PLATFORMS = "tiktok", "youtube", "instagram"
 
 
 @dataclass(frozen=True, slots=True)
