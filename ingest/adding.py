@@ -3,10 +3,12 @@
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+
+from sqlmodel import Session
 
 from ingest import content, pictures, queries, store
 from ingest.clock import now_ms
@@ -67,22 +69,56 @@ class Wanted:
 
 
 def add_items(
-    settings: Settings, database: Database, sources: Sequence[str], found: Iterable[Found], wanted: Wanted
+    settings: Settings,
+    database: Database,
+    sources: Sequence[str],
+    found: Iterable[Found],
+    wanted: Wanted,
+    *,
+    first: Callable[[Session, int], None] | None = None,
+    into: int | None = None,
 ) -> AddedJob:
-    """One job with an item per source that was found."""
-    library = PUBLIC if wanted.public else PRIVATE
-    with database.write() as session:
-        job_id = store.add_job(session, wanted.command, sources, wanted.unique_id, library, wanted.priority)
+    """One job with an item per source that was found.
+
+    ``first`` is called with the new job in the transaction that makes it. ``into`` goes on with a job that was written in part:
+    sources that it has are passed over, and not counted.
+    """
+    job_id = _new_job(database, sources, wanted, first) if into is None else into
     total, turns = store.Added(), dict[Lane, int]()
-    for chunk in _chunks(map(_with_exif, found)):
-        hashes = {} if wanted.again else _hash_where_it_matters(database, wanted.unique_id, chunk)
-        with database.write() as session:
-            total += store.add_items(
-                session, session.get_one(Job, job_id), chunk, hashes, again=wanted.again, turns=turns
-            )
+    for chunk in _chunks(found):
+        if into is not None:  # before anything of them is hashed once more
+            with database.read() as session:
+                known = queries.sources_in_job(session, into, [one.source for one in chunk])
+            chunk = [one for one in chunk if one.source not in known]
+        total += _add_chunk(
+            database, job_id, [_with_exif(one) for one in chunk], wanted, turns, goes_on=into is not None
+        )
     if total.queued:
         wake(settings, database)
     return AddedJob(job_id, total.queued, total.skipped)
+
+
+def _new_job(
+    database: Database, sources: Sequence[str], wanted: Wanted, first: Callable[[Session, int], None] | None
+) -> int:
+    library = PUBLIC if wanted.public else PRIVATE
+    with database.write() as session:
+        job_id = store.add_job(session, wanted.command, sources, wanted.unique_id, library, wanted.priority)
+        if first is not None:
+            first(session, job_id)
+    return job_id
+
+
+def _add_chunk(
+    database: Database, job_id: int, chunk: list[Found], wanted: Wanted, turns: dict[Lane, int], *, goes_on: bool
+) -> store.Added:
+    hashes = {} if wanted.again else _hash_where_it_matters(database, wanted.unique_id, chunk)
+    with database.write() as session:
+        if goes_on:
+            chunk = store.not_yet_in(session, job_id, chunk)
+        if not chunk:
+            return store.Added()
+        return store.add_items(session, session.get_one(Job, job_id), chunk, hashes, again=wanted.again, turns=turns)
 
 
 def _with_exif(one: Found) -> Found:

@@ -8,8 +8,9 @@ from ingest import content, cutting, pictures
 from ingest.captions import IMAGE, VIDEO, Asked, is_link
 from ingest.settings import ConfigurationError, Settings
 from ingest.sources import links
-from ingest.sources.files import is_picture_name
+from ingest.sources.files import is_picture_name, quoted
 from ingest.sources.found import Found, Kind, SourceError
+from ingest.sources.roots import Roots
 from ingest.upstream.client import MOST_PERSONS
 
 
@@ -25,8 +26,8 @@ class Question:
     split: bool
 
 
-def read_question(settings: Settings, question: Question) -> Asked:
-    """ConfigurationError is a sentence."""
+def read_question(settings: Settings, question: Question, roots: Roots | None = None) -> Asked:
+    """ConfigurationError is a sentence. With ``roots``, pictures of persons are links, or files in them."""
     if not question.prompt.strip():
         raise ConfigurationError("--prompt is empty; say what you want to know about each video")
     if not question.system_prompt.strip():
@@ -40,11 +41,11 @@ def read_question(settings: Settings, question: Question) -> Asked:
         raise ConfigurationError(
             f"{len(question.persons)} persons; Memories.ai takes at most {MOST_PERSONS} in one call"
         )
-    persons = tuple(_person(text) for text in question.persons)
+    persons = tuple(_person(text, roots) for text in question.persons)
     return Asked(question.prompt, question.system_prompt, persons, question.thinking, question.sync)
 
 
-def _person(text: str) -> tuple[str, str]:
+def _person(text: str, roots: Roots | None) -> tuple[str, str]:
     name, equals, source = (part.strip() for part in text.partition("="))
     if not (name and equals and source):
         raise ConfigurationError(f"--person '{text}': write NAME=PICTURE, for example --person Ann=ann.jpg")
@@ -53,6 +54,8 @@ def _person(text: str) -> tuple[str, str]:
             raise ConfigurationError(f"--person {name}: {problem}")
         return name, source
     path = Path(source).absolute()
+    if roots is not None and not (Path(source).is_absolute() and roots.hold(str(path))):
+        raise ConfigurationError(f"--person {name}: {roots.refusal(quoted(source))}")
     try:
         pictures.check_picture(path)
     except (content.Unfit, OSError) as error:

@@ -665,6 +665,13 @@ def item_of_video(session: Session, video_no: str) -> Item | None:
     return session.execute(select(Item).where(_item.c.video_no == video_no)).scalars().first()
 
 
+def sources_in_job(session: Session, job_id: int, sources: Collection[str]) -> set[str]:
+    """Those of these sources (a chunk) that the job has items of."""
+    # One pass through the items of the job, by ix_item_job_status.
+    mine = select(_item.c.source).where(_item.c.job_id == job_id, _item.c.source.in_(list(sources)))
+    return set(session.execute(mine.distinct()).scalars())
+
+
 # What a look at the whole installation needs; each is bounded, whatever the tables hold
 
 _LOOK_AT = 10_000

@@ -4,6 +4,7 @@ The receiver, which may face the internet, reads only :class:`StateSettings` (th
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
@@ -151,6 +152,7 @@ class Settings(StateSettings):
     public_url: str = Field("", validation_alias="INGEST_PUBLIC_URL")
     limits_text: str = Field("", validation_alias="INGEST_LIMITS")
     timings_text: str = Field("", validation_alias="INGEST_TIMINGS")
+    library_roots_text: str = Field("", validation_alias="INGEST_LIBRARY_ROOTS")
     name_ids: bool = Field(True, validation_alias="INGEST_NAME_IDS")
     caption_mb: float = Field(20, validation_alias="INGEST_CAPTION_MB", gt=0)
     caption_seconds: str = Field("20-300", validation_alias="INGEST_CAPTION_SECONDS")
@@ -211,6 +213,12 @@ class Settings(StateSettings):
         Timings.read(text)
         return text
 
+    @field_validator("library_roots_text")
+    @classmethod
+    def _roots_parse(cls, text: str) -> str:
+        _folders(text)
+        return text
+
     @property
     def limits(self) -> dict[Lane, Limit | None]:
         return limits_in_force(parse_limits(self.limits_text))
@@ -218,6 +226,11 @@ class Settings(StateSettings):
     @property
     def timings(self) -> Timings:
         return Timings.read(self.timings_text)
+
+    @property
+    def library_roots(self) -> tuple[Path, ...]:
+        """The folders from which the operator's API may import; none unless somebody says so."""
+        return _folders(self.library_roots_text)
 
     @property
     def caption_bounds(self) -> Bounds:
@@ -249,6 +262,20 @@ class Settings(StateSettings):
                 "MEMORIES_API_KEY is not set; put your Memories.ai key into the environment or into .env, "
                 "or see everything work without one: ingest demo"
             )
+
+
+def _folders(text: str) -> tuple[Path, ...]:
+    """``/srv/videos:/mnt/more``. ValueError is a sentence."""
+    found = []
+    for name in filter(None, (piece.strip() for piece in text.split(os.pathsep))):
+        try:
+            folder = Path(name).expanduser()
+        except RuntimeError:
+            raise ValueError(f"'{name}' names the home of nobody; write the whole path") from None
+        if not folder.is_absolute():
+            raise ValueError(f"'{name}' is no whole path; write for example /srv/videos{os.pathsep}/mnt/more")
+        found.append(folder)
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

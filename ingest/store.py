@@ -49,6 +49,7 @@ from ingest.queries import (
     place_after,
     queued,
     say_bucket,
+    sources_in_job,
 )
 from ingest.retrying import Action, Standing, same_content
 from ingest.retrying import decide as decide_retry
@@ -160,6 +161,13 @@ def add_items(
     session.execute(insert(_event), [_added_event(row) for row in rows])
     queued = sum(row["status"] in (Status.QUEUED, Status.UNPARSE) for row in rows)
     return Added(queued, len(rows) - queued)
+
+
+def not_yet_in(session: Session, job_id: int, found: Sequence[Found]) -> list[Found]:
+    """Those of a chunk that the job has no items of; two that continue one job at once see each other's."""
+    _before_other_adds(session)
+    known = sources_in_job(session, job_id, [one.source for one in found])
+    return [one for one in found if one.source not in known]
 
 
 def _tie_parts(wholes: Sequence[Found], rows: Sequence[dict[str, Any]]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from ingest.sources.found import NO_OPTIONS, Found, Kind, Options
+from ingest.sources.roots import LEADS_OUT, Roots
 
 VIDEO_SUFFIXES = frozenset(
     f".{suffix}"
@@ -41,12 +42,14 @@ def found_file(path: str | PurePath, origin: str | None = None, options: Options
     return found_as(path, status_of(path), origin, options)
 
 
-def walk(folder: str | PurePath, origin: str | None = None, options: Options = NO_OPTIONS) -> Iterator[Found]:
+def walk(
+    folder: str | PurePath, origin: str | None = None, options: Options = NO_OPTIONS, roots: Roots | None = None
+) -> Iterator[Found]:
     """Every regular file below ``folder``, in path order, streamed. Each gets the same ``options``.
 
     Names with a leading dot are left out. Links are followed; a folder that was already entered (a loop, a
     second link) is not entered again. Raises OSError for ``folder`` itself alone: a folder further down that
-    cannot be opened is yielded as an item to skip, so that nothing is left out in silence.
+    cannot be opened is yielded as an item to skip, so that nothing is left out in silence. So is a link that leads out of ``roots``.
     """
     top = os.fspath(folder)
     entered = {_identity(top)}
@@ -59,6 +62,10 @@ def walk(folder: str | PurePath, origin: str | None = None, options: Options = N
             stack.pop()
             continue
         path = os.path.join(parent, name)
+        # What is no link lies where its folder does.
+        if roots is not None and os.path.islink(path.rstrip("/")) and not roots.hold(path):
+            yield led_out(path.rstrip("/"), origin, options)
+            continue
         if not name.endswith("/"):
             yield from _leaf(path, origin, options)
             continue
@@ -96,6 +103,10 @@ def _leaf(path: str, origin: str | None, options: Options) -> Iterator[Found]:
     elif status is None or stat.S_ISREG(status.st_mode):
         yield found_as(path, status, origin, options)
     # What remains is a socket, pipe or device: no file that anybody meant.
+
+
+def led_out(path: str, origin: str | None, options: Options) -> Found:
+    return _skipped(path, LEADS_OUT, origin, options)
 
 
 def found_as(
@@ -142,6 +153,11 @@ def printable(path: str) -> str:
         return os.fsencode(path).decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # half a surrogate pair, as JSON may hold: it stands for no byte
         return path.encode("utf-8", "backslashreplace").decode()
+
+
+def quoted(source: str) -> str:
+    """As it stands in sentences."""
+    return f"'{printable(source)}'"
 
 
 def visible(text: str) -> str:

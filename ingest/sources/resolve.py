@@ -14,12 +14,15 @@ import sys
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TextIO, get_args
 
 from ingest.sources import files, links, manifests, posts
+from ingest.sources.files import quoted
 from ingest.sources.found import NO_OPTIONS, Found, Kind, Options, SourceError
 from ingest.sources.manifests import Format
+from ingest.sources.roots import LEADS_OUT, Roots
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _BARE_HOST = re.compile(r"(?:[\w-]+\.)+[A-Za-z]{2,}/")
@@ -101,12 +104,18 @@ def examine(
     stdin: TextIO | None = None,
     format: Format = "text",
     options: Options = NO_OPTIONS,
+    roots: Roots | None = None,
 ) -> Plan:
-    """As ``resolve``, but keeps the good sources beside the problems (``--skip-invalid``)."""
+    """As ``resolve``, but keeps the good sources beside the problems (``--skip-invalid``).
+
+    With ``roots``, whole paths in them are the only ones: others, manifests and links that lead out included, are a problem
+    before anything of them is read, and there is no standard input. Links and posts are free.
+    """
     if format not in get_args(Format):
         raise ValueError(f"unknown format of a manifest: {format}")
     plan = Plan()
-    examiner = _Examiner(plan, os.path.abspath(cwd or "."), stdin or sys.stdin, format, options)
+    base = os.path.abspath(cwd or ".") if roots is None else None
+    examiner = _Examiner(plan, base, stdin or sys.stdin, format, options, roots)
     for source in sources:
         examiner.add(source)
     return plan
@@ -121,10 +130,11 @@ class _Folder:
     path: str
     origin: str | None
     options: Options
+    roots: Roots | None
 
     def walk(self) -> Iterator[Found]:
         try:
-            yield from files.walk(self.path, self.origin, self.options)
+            yield from files.walk(self.path, self.origin, self.options, self.roots)
         except OSError as error:  # it was there when it was examined
             raise SourceError([f"'{self.path}' can no longer be read: {error.strerror}."]) from error
 
@@ -140,6 +150,7 @@ class _Manifest:
     #: Where relative paths start.
     base: str
     options: Options
+    roots: Roots | None
     #: Lines of the rows that are left out, in order. Eight bytes each.
     _bad: "array[int]" = field(default_factory=lambda: array("Q"))
 
@@ -184,9 +195,9 @@ class _Manifest:
         wrong = row.wrong
         if row.source is not None:
             try:
-                step = _step(row.source, self.base, row.options, self.options)
+                step = _step(row.source, self.base, row.options, self.options, self.roots)
                 if isinstance(step, _List):
-                    raise _Wrong(f"{_quoted(row.source)} is another manifest; name it on the command line instead.")
+                    raise _Wrong(f"{quoted(row.source)} is another manifest; name it on the command line instead.")
             except _Wrong as fault:
                 return f"{fault} {wrong}" if wrong else str(fault)
         return wrong
@@ -199,9 +210,12 @@ class _Manifest:
             return
         path = os.path.abspath(os.path.join(self.base, source))
         options = _fitting(Kind.FILE, None, self.options.merged(row.options))
+        if self.roots is not None and not self.roots.hold(path):
+            yield files.led_out(path, origin, options)
+            return
         status = files.status_of(path)
         if status is not None and stat.S_ISDIR(status.st_mode):
-            yield from _Folder(path, origin, options).walk()
+            yield from _Folder(path, origin, options, self.roots).walk()
             return
         found = files.found_as(path, status, origin, options, named=True)
         # A path without the ending of a video that is gone now was maybe a folder, and is not to be skipped in silence.
@@ -213,10 +227,12 @@ class _Examiner:
     """Takes what stands on the command line, source by source."""
 
     plan: Plan
-    base: str
+    #: Where relative paths start; None where there are none.
+    base: str | None
     stdin: TextIO
     format: Format
     options: Options
+    roots: Roots | None
     _stdin_read: bool = False
 
     def add(self, source: str) -> None:
@@ -229,17 +245,21 @@ class _Examiner:
         if source == "-":
             manifest = self._manifest_on_stdin()
         else:
-            step = _step(source, self.base, NO_OPTIONS, self.options)
+            step = _step(source, self.base, NO_OPTIONS, self.options, self.roots)
             if not isinstance(step, _List):
                 self.plan._steps.append(step)
                 return
             name = files.printable(source)
             base = os.path.dirname(step.path)
-            manifest = _Manifest(manifests.OnDisk(step.path), name, step.format, base, self.options)
+            manifest = _Manifest(manifests.OnDisk(step.path), name, step.format, base, self.options, self.roots)
         manifest.check(self.plan)
         self.plan._steps.append(manifest)
 
     def _manifest_on_stdin(self) -> _Manifest:
+        if self.base is None:
+            raise _Wrong(
+                "'-' (standard input) cannot be read here; give a whole path, or a link that begins with https://."
+            )
         if self._stdin_read:
             raise _Wrong("'-' (standard input) was named twice; it can be read once.")
         self._stdin_read = True
@@ -247,7 +267,7 @@ class _Examiner:
             spooled = manifests.Spooled(self.stdin)
         except OSError as error:
             raise _Wrong(f"'-' (standard input) cannot be read: {error.strerror}.") from error
-        return _Manifest(spooled, _STDIN, self.format, self.base, self.options)
+        return _Manifest(spooled, _STDIN, self.format, self.base, self.options, self.roots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +278,9 @@ class _List:
     format: Format
 
 
-def _step(source: str, base: str, given: Options, default: Options) -> Found | _Folder | _List:
+def _step(
+    source: str, base: str | None, given: Options, default: Options, roots: Roots | None
+) -> Found | _Folder | _List:
     """What one source is; ``given`` are the options of its own row. Raises ``_Wrong``."""
     scheme = _SCHEME.match(source.lstrip())
     if not source.strip():
@@ -266,21 +288,25 @@ def _step(source: str, base: str, given: Options, default: Options) -> Found | _
     if source == "-":
         raise _Wrong("'-' (standard input) cannot be named inside a manifest.")
     if scheme is None:
-        return _path(source, base, default.merged(given))
+        return _path(source, base, default.merged(given), roots)
     if scheme[1].lower() in ("http", "https"):
         return _link(source, None, given, default)
     raise _Wrong(_unknown_scheme(source, scheme[1].lower()))
 
 
-def _path(source: str, base: str, options: Options) -> Found | _Folder | _List:
-    path = os.path.abspath(os.path.join(base, source))
+def _path(source: str, base: str | None, options: Options, roots: Roots | None) -> Found | _Folder | _List:
+    if base is None and not Path(source).is_absolute():
+        raise _Wrong(f"{quoted(source)} is no whole path; begin it with /, or a link with https://.")
+    path = os.path.abspath(os.path.join(base or "/", source))
+    if roots is not None and not roots.hold(path):
+        raise _Wrong(roots.refusal(quoted(source)))
     status = _status(path, source)
     if stat.S_ISDIR(status.st_mode):
-        _check_folder(path, source)
+        _check_folder(path, source, roots)
         _check_library(options, source, "a folder")
-        return _Folder(path, None, _fitting(Kind.FILE, None, options))
+        return _Folder(path, None, _fitting(Kind.FILE, None, options), roots)
     if not stat.S_ISREG(status.st_mode):
-        raise _Wrong(f"{_quoted(source)} is neither a file nor a folder.")
+        raise _Wrong(f"{quoted(source)} is neither a file nor a folder.")
     if format := manifests.FORMATS.get(os.path.splitext(path)[1].lower()):
         return _List(path, format)
     _check_library(options, source, "a file")
@@ -289,7 +315,7 @@ def _path(source: str, base: str, options: Options) -> Found | _Folder | _List:
 
 def _check_library(options: Options, source: str, what: str) -> None:
     if options.library == "public":
-        raise _Wrong(f"Only posts can go to the public library; {_quoted(source)} is {what}.")
+        raise _Wrong(f"Only posts can go to the public library; {quoted(source)} is {what}.")
 
 
 def _fitting(kind: Kind, platform: str | None, options: Options) -> Options:
@@ -311,25 +337,30 @@ def _status(path: str, source: str) -> os.stat_result:
     except (FileNotFoundError, NotADirectoryError):
         raise _Wrong(_missing(path, source)) from None
     except OSError as error:
-        raise _Wrong(f"{_quoted(source)} cannot be opened: {error.strerror}.") from error
+        raise _Wrong(f"{quoted(source)} cannot be opened: {error.strerror}.") from error
     except ValueError as error:  # a NUL byte
-        raise _Wrong(f"{_quoted(source)} is no path: {error}.") from error
+        raise _Wrong(f"{quoted(source)} is no path: {error}.") from error
 
 
 def _missing(path: str, source: str) -> str:
     if os.path.islink(path):
-        return f"{_quoted(source)} is a symbolic link that leads nowhere."
+        return f"{quoted(source)} is a symbolic link that leads nowhere."
     hint = "; if it is a link, write https:// in front of it" if _BARE_HOST.match(source) else ""
-    return f"{_quoted(source)} does not exist{hint}."
+    return f"{quoted(source)} does not exist{hint}."
 
 
-def _check_folder(path: str, source: str) -> None:
+def _check_folder(path: str, source: str, roots: Roots | None) -> None:
+    found = files.walk(path, roots=roots)
     try:
-        empty = next(files.walk(path), None) is None
+        first = next(found, None)
+        if roots is not None:
+            leads_out = next((one for one in chain([first], found) if one and one.skip == LEADS_OUT), None)
+            if leads_out is not None:
+                raise _Wrong(f"{quoted(source)} holds {quoted(leads_out.source)}: {LEADS_OUT}")
     except OSError as error:
-        raise _Wrong(f"The folder {_quoted(source)} cannot be read: {error.strerror}.") from error
-    if empty:
-        raise _Wrong(f"The folder {_quoted(source)} holds no files (hidden ones are not counted).")
+        raise _Wrong(f"The folder {quoted(source)} cannot be read: {error.strerror}.") from error
+    if first is None:
+        raise _Wrong(f"The folder {quoted(source)} holds no files (hidden ones are not counted).")
 
 
 def _link(url: str, origin: str | None, given: Options, default: Options, *, again: bool = False) -> Found:
@@ -378,13 +409,9 @@ def _no_post(url: str, page: posts.Creator | posts.NeedsNetwork | posts.NoPost |
 
 
 def _unknown_scheme(source: str, scheme: str) -> str:
-    shown = _quoted(links.without_credentials(source))
+    shown = quoted(links.without_credentials(source))
     if scheme == "s3":
         return f"{shown}: s3:// sources are not supported yet; give files, folders or https:// links."
     if scheme == "file":
         return f"{shown}: give the plain path instead of a file:// address."
     return f"{shown} has the unknown scheme {scheme}://; give a path, or a link that begins with https://."
-
-
-def _quoted(source: str) -> str:
-    return f"'{files.printable(source)}'"
