@@ -293,3 +293,21 @@ def test_a_bad_line_of_the_file_is_a_sentence_too(nothing_set):
 def test_every_variable_has_one_of_our_names(kind):
     names = {str(field.validation_alias) for field in kind.model_fields.values()}
     assert all(name.startswith(("INGEST_", "MEMORIES_")) for name in names)
+
+
+# Roots
+
+
+def test_no_folder_may_be_imported_from_unless_somebody_says_so():
+    assert load().library_roots == ()
+
+
+def test_the_roots_are_whole_paths_with_a_colon_between(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = with_(monkeypatch, INGEST_LIBRARY_ROOTS="/srv/videos:~/more: /mnt/a b:").library_roots
+    assert found == (Path("/srv/videos"), tmp_path / "more", Path("/mnt/a b"))
+
+
+@pytest.mark.parametrize("text", ["videos", "/srv/videos:videos", ".", "~nobody-of-that-name/videos"])
+def test_a_root_that_is_no_whole_path_is_refused(monkeypatch, text):
+    assert complaint(monkeypatch, INGEST_LIBRARY_ROOTS=text).startswith("INGEST_LIBRARY_ROOTS: '")
