@@ -236,8 +236,12 @@ def test_items_show_the_newest_and_filter(idle: Service) -> None:
     assert "10 older ones are not shown" in done.stderr
     assert [item["id"] for item in idle.items("--error-code", "empty", "--stage", "preflight")] == [3]
     assert idle.items("--kind", "file", "--kind", "post") == []
+    assert idle.items("--platform", "tiktok") == idle.items("--lane", "scrape") == idle.items("--namespace", "x") == []
+    assert idle.items("--lane", "upload", "--namespace", "default") == idle.items()
     assert len(idle.items()) == 60
     _wrong(idle.run("items", "--kind", "film"), "'film' is no kind", "creator")
+    _wrong(idle.run("items", "--platform", "vimeo"), "'vimeo' is no platform; the platforms are tiktok, youtube")
+    _wrong(idle.run("items", "--lane", "fast"), "'fast' is no lane; the lanes are upload")
     assert _rows(idle.run("status", "--json"))[-1]["all"] is True
 
 
