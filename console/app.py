@@ -1,103 +1,114 @@
-"""What the operator may ask over HTTP: jobs, items, totals, lanes. Every read is one of ``ingest.queries``.
+"""The operator's door: ``/api/v1``, ``/metrics``, health, and the page that shows the API.
 
-Each request but ``/healthz`` carries the token of this state folder: ``Authorization: Bearer TOKEN`` or ``?token=``.
+Every read is one of ``ingest.queries``, every write one of ``ingest.store``. Only health answers without a token.
 """
 
-import hmac
+import json
 import signal
-from http import HTTPStatus
+from importlib.metadata import version
 from typing import Any
 
-from flask import Flask, Response, abort, jsonify, request
-from sqlmodel import Session
-from werkzeug.exceptions import HTTPException
+from flask import Flask, Response, request
+from flask_openapi import Info, OpenAPI
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import UnsupportedMediaType
 
-from ingest import queries
+from console.answering import Problem, answer_errors, invalid_input, unless_known
+from console.callbacks import callbacks_api
+from console.documented import PREFIX, SECURITY_SCHEMES, finish
+from console.doors import Doors
+from console.guard import Guard
+from console.health import health_api
+from console.items import items_api
+from console.jobs import jobs_api
+from console.lanes import lanes_api
+from console.pages import pages
+from console.schemas import Order
+from console.schemas import Problem as ProblemModel
+from console.state import state_api
+from ingest.choosing import BadRequest, NotThere
 from ingest.database import Database, open_database
-from ingest.home import kept_token
 from ingest.settings import Settings, load
-from ingest.statuses import Status
 
-_PAGE, _LARGEST_PAGE = 100, 1000
+#: Bytes of a body: two thousand long links fit well.
+_LARGEST_BODY = 4 << 20
+_SPEC = f"{PREFIX}/openapi.json"
+_UNTAGGED = frozenset({f"{PREFIX}/changes"})
 
 
-def create_app(settings: Settings, database: Database, token: str) -> Flask:
-    app = Flask("console")
+def create_app(settings: Settings, database: Database) -> Flask:
+    about = Info(
+        title="memories-ingest",
+        version=version("memories-ingest"),
+        description="Where each video stands, and everything to operate. Times are RFC 3339 in UTC; lists are paged by opaque cursors.",
+    )
+    app = OpenAPI(
+        "console",
+        info=about,
+        security_schemes=SECURITY_SCHEMES,
+        validation_error_callback=invalid_input,
+        validation_error_model=ProblemModel,
+        doc_ui=False,
+        static_folder=None,
+    )
+    app.openapi_version = "3.1.0"
+    app.config["MAX_CONTENT_LENGTH"] = _LARGEST_BODY
+    doors, guard = Doors(settings, database), Guard(database)
+    answer_errors(app)
+    _translate_errors(app)
 
     @app.before_request
-    def guard() -> None:
-        if request.path != "/healthz" and not _token_is(token):
-            abort(HTTPStatus.UNAUTHORIZED, "a token is needed: Authorization: Bearer TOKEN")
+    def check() -> None:
+        if request.path.startswith((f"{PREFIX}/", "/metrics")):
+            guard.admit()
+        if request.method == "POST" and request.content_length:
+            if not request.is_json:
+                raise UnsupportedMediaType("the body is JSON: Content-Type: application/json")
+            request.get_json()
 
-    @app.get("/healthz")
-    def healthz() -> Response:
-        return Response("ok\n", mimetype="text/plain")
+    @app.after_request
+    def protect(answer: Response) -> Response:
+        answer.headers["X-Content-Type-Options"] = "nosniff"
+        answer.headers["Referrer-Policy"] = "no-referrer"
+        answer.headers.setdefault("Cache-Control", "no-store")
+        return answer
 
-    @app.get("/api/v1/jobs")
-    def jobs() -> Response:
-        with database.read() as session:
-            return jsonify([_job(session, settings, one.id) for one in queries.jobs(session, _number("limit", 50))])
+    for part in (jobs_api, items_api, callbacks_api, lanes_api, state_api):
+        app.register_api(part(doors))
+    app.register_api(health_api(doors))
+    app.register_blueprint(pages(guard))
 
-    @app.get("/api/v1/jobs/<int(max=9223372036854775807):job_id>")
-    def job(job_id: int) -> Response:
-        with database.read() as session:
-            return jsonify(_job(session, settings, job_id))
-
-    @app.get("/api/v1/items")
-    def items() -> Response:
-        statuses = [name for name in request.args.get("status", "").upper().split(",") if name]
-        if any(name not in [*Status] for name in statuses):
-            abort(HTTPStatus.BAD_REQUEST, f"status is any of {', '.join(Status)}, comma separated")
-        limit = min(_number("limit", _PAGE), _LARGEST_PAGE)
-        job_id = _number("job", 0) or None
-        with database.read() as session:
-            found = queries.items(session, job_id=job_id, statuses=statuses, after=_number("after", 0), limit=limit)
-            rows = [queries.item_row(one) for one in found]
-        following = rows[-1]["id"] if len(rows) == limit else None
-        return jsonify({"items": rows, "after": following})
-
-    @app.get("/api/v1/items/<int(max=9223372036854775807):item_id>")
-    def item(item_id: int) -> Response:
-        with database.read() as session:
-            story = queries.item_story(session, item_id)
-        return jsonify(story) if story else abort(HTTPStatus.NOT_FOUND, f"there is no item {item_id}")
-
-    @app.get("/api/v1/stats")
-    def stats() -> Response:
-        with database.read() as session:
-            standing = queries.pauses(session, settings.account)
-            return jsonify({"counts": queries.counts(session), "paused": [queries.say_pause(one) for one in standing]})
-
-    @app.errorhandler(HTTPException)
-    def problem(error: HTTPException) -> Response:
-        """RFC 9457."""
-        body = {"type": "about:blank", "title": error.name, "status": error.code, "detail": error.description}
-        response = jsonify(body)
-        response.status_code = error.code or 500
-        response.mimetype = "application/problem+json"
-        return response
+    @app.get(_SPEC, doc_ui=False)
+    def openapi() -> Response:
+        return unless_known((), lambda: spec(app))
 
     return app
 
 
-def _job(session: Session, settings: Settings, job_id: int | None) -> dict[str, Any]:
-    pause = queries.pause_of_job(session, job_id or 0, settings)
-    found = queries.job_status(session, job_id or 0, pause)
-    if found is None:
-        abort(HTTPStatus.NOT_FOUND, f"there is no job {job_id}")
-    return found
+def spec(app: Any) -> str:
+    """The OpenAPI document, as text."""
+    optional = frozenset(one.__name__ for one in Order.__subclasses__())
+    return json.dumps(finish(app.api_doc, _UNTAGGED, optional))
 
 
-def _number(name: str, default: int) -> int:
-    text = request.args.get(name, "")
-    if text and not (text.isascii() and text.isdigit() and len(text) < 19):
-        abort(HTTPStatus.BAD_REQUEST, f"{name} is a whole number")
-    return int(text) if text else default
+def _translate_errors(app: Flask) -> None:
+    """Sentences of the house become answers of the API."""
+    from http import HTTPStatus
 
+    @app.errorhandler(NotThere)
+    def not_there(error: NotThere) -> Response:
+        return Problem(HTTPStatus.NOT_FOUND, "not-found", str(error)).response()
 
-def _token_is(token: str) -> bool:
-    given = request.headers.get("Authorization", "").removeprefix("Bearer ").strip() or request.args.get("token", "")
-    return hmac.compare_digest(given.encode(), token.encode())
+    @app.errorhandler(BadRequest)
+    def bad(error: BadRequest) -> Response:
+        return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", str(error)).response()
+
+    @app.errorhandler(SQLAlchemyError)
+    def database_away(error: SQLAlchemyError) -> Response:
+        app.logger.error("The database did not answer: %s", error)
+        return Problem(
+            HTTPStatus.SERVICE_UNAVAILABLE, "database", "the database does not answer", headers={"Retry-After": "5"}
+        ).response()
 
 
 def from_environment() -> Flask:
@@ -107,4 +118,4 @@ def from_environment() -> Flask:
     # SIGKILL: the server takes up SIGTERM late in its start, and one that is answered nothing has nothing to finish.
     die_with_parent(signal.SIGKILL)
     settings = load()
-    return create_app(settings, open_database(settings.database), kept_token(settings.home))
+    return create_app(settings, open_database(settings.database))

@@ -12,6 +12,8 @@ from ingest.lanes import Lane
 from ingest.upstream.fields import Caption
 
 VIDEO, IMAGE = "video", "image"
+#: Who answers, where nobody is named: Memories.ai refuses a call without.
+SYSTEM_PROMPT = "Answer from what can be seen and heard in the video, and from nothing else."
 
 
 def is_link(source: str) -> bool:

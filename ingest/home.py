@@ -56,11 +56,6 @@ def kept_secret(home: Path) -> str:
     return _kept(home, "secret")
 
 
-def kept_token(home: Path) -> str:
-    """What opens the console, made on first use."""
-    return _kept(home, "console-token")
-
-
 def _kept(home: Path, name: str) -> str:
     """A random text in a file for its owner alone. Two first starts at once agree on one."""
     path = make_private(home) / name

@@ -1,6 +1,6 @@
 """The tables. Times are integer milliseconds since 1970 UTC (``ingest.clock``)."""
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 from sqlalchemy import JSON, BigInteger, Column, Index, LargeBinary, MetaData, Text, text
 from sqlmodel import Field, SQLModel
@@ -228,7 +228,8 @@ class Submission(SQLModel, table=True):
 
 
 #: ``parked`` names nothing we know yet, ``unmatched`` never will.
-CALLBACK_STATES = ("new", "parked", "applied", "unmatched", "malformed")
+CallbackState = Literal["new", "parked", "applied", "unmatched", "malformed"]
+CALLBACK_STATES: tuple[CallbackState, ...] = get_args(CallbackState)
 
 
 class Callback(SQLModel, table=True):

@@ -9,7 +9,6 @@ from typing import Any
 
 from ingest import pauses, queries, store
 from ingest.choosing import BadRequest, NotThere, check_callback_states, check_job, known_items
-from ingest.clock import iso
 from ingest.database import Database
 from ingest.durations import parse_duration
 from ingest.models import Item, Pause
@@ -168,16 +167,6 @@ def pause_length(text: str) -> float:
 
 def _one_line(text: str) -> str:
     return visible(" ".join(printable(text).split()))
-
-
-def pause_row(row: Pause) -> dict[str, Any]:
-    return {
-        "scope": row.scope,
-        "by": row.by,
-        "reason": row.reason,
-        "since": iso(row.since),
-        "until": iso(row.until),
-    }
 
 
 # Callbacks

@@ -7,7 +7,7 @@ from typing import Any
 from sqlmodel import Session
 
 from ingest import queries
-from ingest.clock import iso, now_ms
+from ingest.clock import now_ms
 from ingest.lanes import Lane
 from ingest.models import Pause
 from ingest.queries import Ahead
@@ -41,13 +41,7 @@ def lane_rows(session: Session, settings: Settings, seen: Mapping[Lane, Outlook]
                 "calls": left.calls,
                 "seconds": round(seconds, 3),
                 "end": _end(left, seconds, paused),
-                "paused": paused
-                and {
-                    "scope": paused.scope,
-                    "by": paused.by,
-                    "reason": paused.reason,
-                    "until": iso(paused.until),
-                },
+                "paused": paused and queries.pause_row(paused),
             }
         )
     return rows

@@ -11,7 +11,7 @@ from sqlmodel import Session
 from ingest.batching import TOGETHER, calls_needed
 from ingest.clock import iso, now_ms
 from ingest.lanes import ALSO, SENDING_LANES, Lane, Limit
-from ingest.models import PRIVATE, Callback, Event, Feed, Item, Job, Pause, Submission, Tally, Tick, Worker
+from ingest.models import PRIVATE, Callback, Event, Feed, Item, Job, Pause, Submission, Tally, Tick, Token, Worker
 from ingest.settings import Account, Settings
 from ingest.statuses import FINAL, OPEN, Status
 
@@ -25,6 +25,7 @@ _callback = Callback.__table__  # type: ignore[attr-defined]
 _feed = Feed.__table__  # type: ignore[attr-defined]
 _tally = Tally.__table__  # type: ignore[attr-defined]
 _tick = Tick.__table__  # type: ignore[attr-defined]
+_token = Token.__table__  # type: ignore[attr-defined]
 
 _PAGE = 500
 
@@ -201,9 +202,60 @@ def job_status(session: Session, job_id: int, paused: Pause | None = None) -> di
     if found is None:
         return None
     by_status = counts(session, job_id)
-    waiting = sum(by_status[status] for status in OPEN)
-    state = "running" if waiting else "cancelled" if found.cancelled_at else "done"
-    return {"job": job_id, "state": state, "counts": by_status, "paused": say_pause(paused)}
+    return {"job": job_id, "state": _state(found, by_status), "counts": by_status, "paused": say_pause(paused)}
+
+
+#: Of what was named, a row shows so many.
+_SOURCES_SHOWN = 20
+
+
+def job_rows(session: Session, found: Sequence[Job], settings: Settings) -> list[dict[str, Any]]:
+    """Jobs as the API shows them."""
+    numbers = [one.id for one in found if one.id is not None]
+    by_job = counts_of_jobs(session, numbers)
+    rows = []
+    for one in found:
+        assert one.id is not None
+        by_status = by_job[one.id]
+        paused = pause_of_job(session, one.id, settings)
+        rows.append(
+            {
+                "job": one.id,
+                "command": one.command,
+                "state": _state(one, by_status),
+                "counts": by_status,
+                **totals(by_status),
+                "paused": paused and pause_row(paused),
+                "unique_id": one.unique_id,
+                "library": one.library,
+                "priority": one.priority,
+                "sources": (one.sources or [])[:_SOURCES_SHOWN],
+                "created_at": iso(one.created_at),
+                "cancelled_at": iso(one.cancelled_at),
+            }
+        )
+    return rows
+
+
+def _state(found: Job, by_status: Mapping[str, int]) -> str:
+    if any(by_status[status] for status in OPEN):
+        return "running"
+    return "cancelled" if found.cancelled_at else "done"
+
+
+def totals(by_status: Mapping[str, int]) -> dict[str, int]:
+    return {"total": sum(by_status.values()), "final": sum(by_status[status] for status in FINAL)}
+
+
+def pause_row(row: Pause) -> dict[str, Any]:
+    return {
+        "scope": row.scope,
+        "by": row.by,
+        "reason": row.reason,
+        "code": row.code,
+        "since": iso(row.since),
+        "until": iso(row.until),
+    }
 
 
 def say_pause(paused: Pause | None) -> dict[str, str] | None:
@@ -216,8 +268,10 @@ def item_row(item: Item) -> dict[str, Any]:
         "id",
         "kind",
         "source",
+        "platform",
         "unique_id",
         "library",
+        "lane",
         "status",
         "video_no",
         "task_id",
@@ -319,7 +373,6 @@ def item_story(session: Session, item_id: int) -> dict[str, Any] | None:
     return item_row(found) | {
         "size": found.size,
         "sha256": found.sha256,
-        "platform": found.platform,
         "post_id": found.post_id,
         "created_at": iso(found.created_at),
         "wish": found.wish,
@@ -334,6 +387,19 @@ def item_story(session: Session, item_id: int) -> dict[str, Any] | None:
             for one in happened
         ],
     }
+
+
+def item_version(session: Session, item_id: int) -> tuple[Any, ...] | None:
+    """Stands for everything that an item's story tells; None for an unknown item."""
+    names = ("updated_at", "due_at", "attempts", "submission_id")
+    row = session.execute(select(*[_item.c[name] for name in names]).where(_item.c.id == item_id)).one_or_none()
+    if row is None:
+        return None
+    last, number = session.execute(select(func.max(_event.c.id), func.count()).where(_event.c.item_id == item_id)).one()
+    parts = ("state", "sent_at", "ended_at", "task_id", "code")
+    sent = select(*[_submission.c[name] for name in parts]).where(_submission.c.id == row.submission_id)
+    submission = session.execute(sent).one_or_none()
+    return (*row, last, number, *(submission or ()))
 
 
 def _submission_row(one: Submission) -> dict[str, Any]:
@@ -389,10 +455,18 @@ _WIDEST = ("account", "job", "lane")
 
 def pause_of_job(session: Session, job_id: int, settings: Settings) -> Pause | None:
     """What keeps a job from going on, the widest first: each of its lanes under the key that it uses."""
-    used = select(_item.c.lane).where(_item.c.job_id == job_id, _item.c.status.in_(OPEN)).distinct()
-    lanes = [Lane(lane) for lane in session.execute(used).scalars()] or [Lane.UPLOAD]
+    standing = pauses(session)
+    if not standing:
+        return None
+    # The next thousand of each status: what a job waits for, whatever its size.
+    following = [
+        select(_item.c.lane).where(_item.c.job_id == job_id, _item.c.status == status).order_by(_item.c.id).limit(1000)
+        for status in OPEN
+    ]
+    used = union_all(*[select(one.subquery().c.lane) for one in following]).subquery()
+    lanes = [Lane(lane) for lane in session.execute(select(used.c.lane).distinct()).scalars()] or [Lane.UPLOAD]
     held = [pause_of_lane(session, lane, settings.account_for(lane)) for lane in lanes]
-    own = {one.scope: one for one in pauses(session)}.get(f"job:{job_id}")
+    own = {one.scope: one for one in standing}.get(f"job:{job_id}")
     found = [one for one in (*held, own) if one is not None]
     return min(found, key=lambda one: _WIDEST.index(one.scope.partition(":")[0]), default=None)
 
@@ -443,6 +517,17 @@ def callbacks(
     return list(session.execute(query).scalars())
 
 
+def callback(session: Session, callback_id: int) -> Callback | None:
+    return session.get(Callback, callback_id)
+
+
+def callbacks_version(session: Session) -> tuple[Any, ...]:
+    """Stands for all callbacks there are and what became of them."""
+    newest = session.execute(select(func.max(_callback.c.id))).scalar()
+    oldest = session.execute(select(func.min(_callback.c.id))).scalar()
+    return newest, oldest, sum(tallies(session, "callback").values())
+
+
 def callback_row(one: Callback) -> dict[str, Any]:
     """A callback as JSON shows it. The body is a stranger's: shown as text, whatever it is."""
     return {
@@ -471,6 +556,10 @@ def callback_ids(session: Session, *, named: Collection[int] = (), states: Colle
 # The service
 
 
+def schema_revision(session: Session) -> str | None:
+    return session.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
 def youngest_heartbeat(session: Session) -> int | None:
     return session.execute(select(func.max(_worker.c.seen_at))).scalar()
 
@@ -479,6 +568,15 @@ def other_hosts(session: Session, host: str, since: int) -> list[str]:
     """Hosts other than this one with a living worker: SQLite must not be shared between hosts."""
     query = select(_worker.c.host).where(_worker.c.host != host, _worker.c.seen_at > since).distinct()
     return list(session.execute(query).scalars())
+
+
+def tokens(session: Session) -> list[Token]:
+    """Of the operator's API, revoked ones too, the oldest first."""
+    return list(session.execute(select(Token).order_by(_token.c.id)).scalars())
+
+
+def token(session: Session, token_id: int) -> Token | None:
+    return session.get(Token, token_id)
 
 
 # Captions

@@ -13,7 +13,7 @@ from ingest.processes import as_parent, port_problem
 _THREADS = 32
 
 
-def serve(target: str, name: str, host: str, port: int, variable: str) -> int:
+def serve(target: str, name: str, host: str, port: int, variable: str, threads: int = _THREADS) -> int:
     """Serve ``package.module:factory`` until SIGTERM; 2 when the port is taken. ``variable`` is what changes the port."""
     if (problem := port_problem(host, port)) is not None:
         print(f"{problem}; choose another with {variable}", file=sys.stderr)
@@ -28,7 +28,7 @@ def serve(target: str, name: str, host: str, port: int, variable: str) -> int:
         port=port,
         interface=Interfaces.WSGI,
         workers=1,
-        blocking_threads=_THREADS,
+        blocking_threads=threads,
         backlog=1024,
         log_level=LogLevels.error,
         log_access=False,  # callback tokens are in the addresses

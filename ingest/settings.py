@@ -241,6 +241,11 @@ class Settings(StateSettings):
     def receiver_host(self) -> str:
         return self.host or ("0.0.0.0" if self.public_url else "127.0.0.1")
 
+    @property
+    def console_url(self) -> str:
+        host = "127.0.0.1" if self.console_host in ("0.0.0.0", "::", "") else self.console_host
+        return f"http://{host}:{self.console_port}"
+
     def key_for(self, lane: Lane) -> str:
         if lane in CAPTION_LANES and self.caption_api_key.get_secret_value():
             return self.caption_api_key.get_secret_value()

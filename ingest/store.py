@@ -19,6 +19,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
+from ingest import access
+from ingest.access import Role
 from ingest.batching import TOGETHER, batch_limit
 from ingest.candidates import known_as
 from ingest.clock import now_ms
@@ -34,9 +36,11 @@ from ingest.models import (
     Item,
     Job,
     Pause,
+    Request,
     Submission,
     Tally,
     Tick,
+    Token,
     Worker,
 )
 from ingest.queries import (
@@ -70,6 +74,8 @@ _worker = Worker.__table__  # type: ignore[attr-defined]
 _feed = Feed.__table__  # type: ignore[attr-defined]
 _tally = Tally.__table__  # type: ignore[attr-defined]
 _tick = Tick.__table__  # type: ignore[attr-defined]
+_token = Token.__table__  # type: ignore[attr-defined]
+_request = Request.__table__  # type: ignore[attr-defined]
 
 #: An item whose request got lost so often, each time provably without arriving, is given up.
 MOST_ATTEMPTS = 5
@@ -1362,6 +1368,91 @@ def replay_callbacks(database: Database, callback_ids: Sequence[int]) -> int:
             replayed += result.rowcount  # type: ignore[attr-defined]
             _count(session, "callback", "any replayed", result.rowcount)  # type: ignore[attr-defined]
     return replayed
+
+
+# Tokens of the operator's API
+
+
+def add_token(session: Session, name: str, role: Role) -> str | None:
+    """A new token, to be shown once; None where one of this name is in use."""
+    _one_at_a_time(session)
+    if session.execute(select(_token.c.id).where(_token.c.name == name, _token.c.revoked_at.is_(None))).first():
+        return None
+    secret = access.new_secret()
+    row = Token(name=name, role=role, digest=access.digest(secret), created_at=now_ms())
+    session.add(row)
+    session.flush()
+    assert row.id is not None
+    return access.format_token(row.id, secret)
+
+
+def first_token(session: Session) -> str | None:
+    """The token that a first start makes; None where there has ever been one."""
+    _one_at_a_time(session)
+    if session.execute(select(_token.c.id).limit(1)).first():
+        return None
+    return add_token(session, access.FIRST, Role.OPERATE)
+
+
+def _one_at_a_time(session: Session) -> None:
+    if session.get_bind().dialect.name != "sqlite":
+        session.execute(text("SELECT pg_advisory_xact_lock(721005)"))
+
+
+def revoke_token(session: Session, name: str) -> bool:
+    """False where no token of this name is in use."""
+    mine = and_(_token.c.name == name, _token.c.revoked_at.is_(None))
+    return bool(session.execute(update(_token).where(mine).values(revoked_at=now_ms())).rowcount)  # type: ignore[attr-defined]
+
+
+def token_used(session: Session, token_id: int) -> None:
+    session.execute(update(_token).where(_token.c.id == token_id).values(used_at=now_ms()))
+
+
+# Requests that must not be carried out twice
+
+#: What was answered is remembered so long, seconds.
+_REMEMBERED = 24 * 3600
+
+
+def begin_request(session: Session, key: str, digest: str, owner: str) -> Request | None:
+    """Take a request on; the row of an earlier one with this key, as it stands, where there is one."""
+    now = now_ms()
+    session.execute(delete(_request).where(_request.c.started_at < now - _REMEMBERED * 1000))
+    row = {"key": key, "digest": digest, "owner": owner, "started_at": now}
+    begun = session.execute(_upsert(session)(_request).values(**row).on_conflict_do_nothing().returning(_request.c.key))
+    return None if begun.first() else session.get(Request, key)
+
+
+def take_over_request(session: Session, earlier: Request, owner: str) -> bool:
+    """Go on with a request whose process is gone; False where somebody was faster."""
+    as_read = and_(_request.c.key == earlier.key, _request.c.owner == earlier.owner, _request.c.status.is_(None))
+    taken = update(_request).where(as_read).values(owner=owner, started_at=now_ms())
+    return bool(session.execute(taken).rowcount)  # type: ignore[attr-defined]
+
+
+def request_made_job(session: Session, key: str, job_id: int) -> None:
+    session.execute(update(_request).where(_request.c.key == key).values(job_id=job_id))
+
+
+def end_request(session: Session, key: str, status: int, location: str | None, body: str) -> None:
+    session.execute(update(_request).where(_request.c.key == key).values(status=status, location=location, body=body))
+
+
+def renew_request(session: Session, key: str, owner: str) -> None:
+    session.execute(
+        update(_request).where(_request.c.key == key, _request.c.owner == owner).values(started_at=now_ms())
+    )
+
+
+def leave_request(session: Session, key: str) -> None:
+    """It failed half-way: whoever sends it again goes on with its job."""
+    session.execute(update(_request).where(_request.c.key == key).values(owner=""))
+
+
+def drop_request(session: Session, key: str) -> None:
+    """It came to nothing and changed nothing: the same key may be tried again."""
+    session.execute(delete(_request).where(_request.c.key == key))
 
 
 # Heartbeats

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from ingest import broker
-from ingest.database import migrate
+from ingest import broker, store
+from ingest.database import open_database
 from ingest.home import make_private
 from ingest.nudge import SEND, SETTLE
 from ingest.processes import claim_of, die_with_parent, port_problem, with_ready_file
@@ -103,15 +103,19 @@ class Supervisor:
                 self._await([self._parts[0]], 15)
             elif not broker.answers(settings):
                 raise ConfigurationError("The Redis of INGEST_REDIS_URL does not answer")
-            migrate(settings.database)
+            token = self._first_token()
             parts = self._service_parts()
             for part in parts:
                 self._start(part)
             self._await(parts, _START_SECONDS)
             if not self._stop.is_set():
+                if token:
+                    self._say(
+                        f"open the console with this link, shown this once: {settings.console_url}/?token={token}"
+                    )
                 self._say(
                     f"ready: receiver http://{_shown(settings.receiver_host)}:{settings.port}, "
-                    f"console http://{_shown(settings.console_host)}:{settings.console_port}"
+                    f"console {settings.console_url}"
                 )
             while not self._stop.wait(0.2):
                 self._watch()
@@ -121,6 +125,15 @@ class Supervisor:
         finally:
             self._stop_all()
         return 0
+
+    def _first_token(self) -> str | None:
+        """Brings the schema up on its way."""
+        database = open_database(self._settings.database)
+        try:
+            with database.write() as session:
+                return store.first_token(session)
+        finally:
+            database.dispose()
 
     def _await_no_broker(self) -> None:
         """The server of a service that was killed may still be going down; it would take the new one's socket with it."""
@@ -138,7 +151,7 @@ class Supervisor:
         # -P: a folder of the user named like one of our packages must not stand in for it.
         python = [sys.executable, "-P", "-m"]
         web = f"http://{_shown(settings.receiver_host)}:{settings.port}/healthz"
-        console = f"http://{_shown(settings.console_host)}:{settings.console_port}/healthz"
+        console = f"{settings.console_url}/healthz"
         return [
             Part("web", [*python, "webhooks"], lambda _: _answers(web)),
             Part("console", [*python, "console"], lambda _: _answers(console)),

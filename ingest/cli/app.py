@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from ingest import queries
+from ingest.captions import SYSTEM_PROMPT
 from ingest.choosing import BadRequest, selection
 from ingest.cli import show
 from ingest.cli.saying import fail, say
@@ -379,13 +380,48 @@ def callbacks_url() -> None:
     print_url(settings_of())
 
 
+tokens = typer.Typer(help="Who may use the console and its API.", no_args_is_help=True)
+app.add_typer(tokens, name="tokens")
+TokenName = Annotated[str, typer.Argument(help="What it is for: grafana, a person ...")]
+
+
+@tokens.command(name="add")
+def tokens_add(
+    name: TokenName,
+    operate: Annotated[
+        bool, typer.Option("--operate", help="It may change things too; without it, it only reads.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a token and show it, this once."""
+    from ingest.access import Role
+    from ingest.cli.tokens import add
+
+    settings = settings_of()
+    add(settings, database_of(settings), name, Role.OPERATE if operate else Role.READ, as_json=as_json)
+
+
+@tokens.command(name="list")
+def tokens_list(as_json: Json = False) -> None:
+    """The tokens there are and were, and when they were used last."""
+    from ingest.cli.tokens import list_tokens
+
+    list_tokens(database_of(settings_of()), as_json=as_json)
+
+
+@tokens.command(name="revoke")
+def tokens_revoke(name: TokenName, as_json: Json = False) -> None:
+    """Have a token open nothing any more."""
+    from ingest.cli.tokens import revoke
+
+    revoke(database_of(settings_of()), name, as_json=as_json)
+
+
 @app.command()
 def caption(
     sources: Annotated[list[str], typer.Argument(help="Files, folders, links or manifests: videos and pictures.")],
     prompt: Annotated[str, typer.Option("--prompt", help="What you want to know about each.")],
-    system_prompt: Annotated[
-        str, typer.Option("--system-prompt", help="Who answers, and how.")
-    ] = "Answer from what can be seen and heard in the video, and from nothing else.",
+    system_prompt: Annotated[str, typer.Option("--system-prompt", help="Who answers, and how.")] = SYSTEM_PROMPT,
     person: Annotated[
         list[str] | None, typer.Option("--person", help="NAME=PICTURE of somebody to be recognised; up to five.")
     ] = None,

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from ingest import operating, pauses
+from ingest import operating, pauses, queries
 from ingest.adding import wake
 from ingest.cli.saying import say
 from ingest.cli.show import plain, say_time
@@ -106,7 +106,7 @@ def pause(
     paused = operating.pause(database, scope, reason, None if for_text is None else operating.pause_length(for_text))
     row = paused.pause
     if as_json:
-        print(json.dumps(operating.pause_row(row) | {"was_paused": paused.again}))
+        print(json.dumps(queries.pause_row(row) | {"was_paused": paused.again}))
     else:
         end = f"until {_clock(row.until)}" if row.until else "until it is resumed"
         before = "was paused already; now it is" if paused.again else "is"
@@ -118,7 +118,7 @@ def resume(settings: Settings, database: Database, scope_text: str, *, as_json: 
     scope = operating.scope_of(settings, database, scope_text)
     resumed = operating.resume(settings, database, scope)
     if as_json:
-        still = resumed.still and operating.pause_row(resumed.still)
+        still = resumed.still and queries.pause_row(resumed.still)
         print(json.dumps({"scope": scope, "resumed": resumed.ended, "paused": still}))
     elif resumed.ended:
         print(f"{pauses.say_scope(scope)} is resumed")

@@ -144,6 +144,17 @@ def callbacks_table(found: Sequence[Mapping[str, Any]]) -> None:
     console.print(table)
 
 
+def tokens_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    console = _console()
+    if not rows:
+        console.print("no tokens")
+        return
+    table = _table("name", "may", "made", "last used", "revoked")
+    for row in rows:
+        table.add_row(row["name"], row["role"], row["created_at"], row["used_at"] or "never", row["revoked_at"] or "")
+    console.print(table)
+
+
 def limits_table(rows: Sequence[Mapping[str, Any]]) -> None:
     """``-`` where nobody knows."""
     console = _console()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.home import default_home, kept_secret, kept_token, make_private, network_filesystem
+from ingest.home import default_home, kept_secret, make_private, network_filesystem
 
 
 def mode(path: Path) -> int:
@@ -31,8 +31,8 @@ def test_a_secret_stays_the_same(tmp_path):
 
 
 def test_no_two_installations_and_no_two_uses_share_a_secret(tmp_path):
-    made = {kept_secret(tmp_path / "a"), kept_secret(tmp_path / "b"), kept_token(tmp_path / "a")}
-    assert len(made) == 3
+    made = {kept_secret(tmp_path / "a"), kept_secret(tmp_path / "b")}
+    assert len(made) == 2
 
 
 def test_a_secret_put_there_by_hand_is_used(tmp_path):

@@ -1,0 +1,142 @@
+"""From the body of ``POST /jobs`` to a job: the same checks and the same writing as the command line's."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Any
+
+from console.answering import Problem, invalid
+from console.doors import Doors
+from console.once import Once
+from console.schemas import AddJob, AdoptJob, CaptionJob
+from ingest import queries
+from ingest.adding import AddedJob, Wanted, add_items
+from ingest.adopting import adopt
+from ingest.captioning import Question, read_question, to_caption
+from ingest.captions import SYSTEM_PROMPT
+from ingest.lanes import Lane
+from ingest.settings import ConfigurationError, Settings
+from ingest.sources.found import Found, Options, SourceError
+from ingest.sources.options import read_options
+from ingest.sources.resolve import examine
+from ingest.sources.roots import Roots
+from ingest.upstream.errors import UpstreamError
+
+Make = Callable[[Iterator[Found]], Iterator[Found]]
+
+
+def make(doors: Doors, order: AddJob | CaptionJob | AdoptJob, once: Once | None) -> dict[str, Any]:
+    """The job as ``MadeJob`` shows it. :class:`Problem` when it cannot be meant; then nothing was changed."""
+    if isinstance(order, AdoptJob):
+        return _adopt(doors, order)
+    roots = Roots(doors.settings.library_roots)
+    try:
+        if isinstance(order, AddJob):
+            return _write(doors, order, _wanted(order), roots, once, iter)
+        return _caption(doors, order, roots, once)
+    except SourceError as error:
+        listed = [{"field": "sources", "message": problem} for problem in error.problems]
+        raise invalid(str(error.problems[0]) if error.problems else str(error), listed) from None
+    except ConfigurationError as error:
+        raise invalid(str(error)) from None
+
+
+def _wanted(order: AddJob) -> Wanted:
+    said = {
+        "unique_id": order.unique_id,
+        "library": "public" if order.public else "private",
+        "quality": order.quality,
+        "tags": order.tags or None,
+        "datetime_taken": order.datetime_taken,
+        "camera_model": order.camera_model,
+        "latitude": order.latitude,
+        "longitude": order.longitude,
+    }
+    options = read_options({name: value for name, value in said.items() if value is not None})
+    options = replace(options, images=order.images, location=order.location)
+    return Wanted(order.unique_id, order.public, options, order.priority, order.again)
+
+
+def _caption(doors: Doors, order: CaptionJob, roots: Roots, once: Once | None) -> dict[str, Any]:
+    question = Question(
+        order.prompt,
+        order.system_prompt or SYSTEM_PROMPT,
+        [f"{name}={picture}" for name, picture in order.persons.items()],
+        order.thinking,
+        order.sync,
+        order.split,
+    )
+    if not doors.settings.public_url and not order.sync:
+        raise invalid(
+            "sync: the result of a caption exists only in its callback, and INGEST_PUBLIC_URL is not set; set it to the address under "
+            "which Memories.ai reaches the receiver, or ask with sync"
+        )
+    asked = read_question(doors.settings, question, roots)
+    wanted = Wanted(options=Options(images=True), priority=order.priority, again=order.again, command="caption")
+    # All of them at once: a post among them must be refused before anything is written.
+    return _write(
+        doors,
+        order,
+        wanted,
+        roots,
+        once,
+        lambda found: iter(list(to_caption(found, asked, doors.settings, split=order.split))),
+    )
+
+
+def _write(
+    doors: Doors, order: AddJob | CaptionJob, wanted: Wanted, roots: Roots, once: Once | None, make: Make
+) -> dict[str, Any]:
+    plan = examine(order.sources, options=wanted.options, roots=roots)
+    if plan.invalid and (not order.skip_invalid or not plan):
+        raise SourceError(plan.problems)
+    into = once.job if once else None
+    added = add_items(
+        doors.settings,
+        doors.database,
+        order.sources,
+        make(plan.found()),
+        wanted,
+        first=once.made if once else None,
+        into=into,
+    )
+    return _made(doors, added, plan.problems, whole=into is None)
+
+
+def _made(doors: Doors, added: AddedJob, problems: list[str], *, whole: bool) -> dict[str, Any]:
+    if whole:
+        items, skipped = added.items, added.skipped
+    else:  # an earlier try had written a part
+        with doors.database.read() as session:
+            counts = queries.counts(session, added.job)
+        items, skipped = sum(counts.values()), counts["SKIPPED"]
+    return {
+        "job": added.job,
+        "items": items,
+        "queued": items - skipped,
+        "skipped": skipped,
+        "problems": problems,
+    }
+
+
+def _adopt(doors: Doors, order: AdoptJob) -> dict[str, Any]:
+    try:
+        doors.settings.require_key()
+        job, found = adopt(doors.settings, doors.database, order.unique_id)
+    except ConfigurationError as error:
+        cause = error.__cause__
+        code = cause.code if isinstance(cause, UpstreamError) else None
+        raise Problem(HTTPStatus.BAD_GATEWAY, "vendor", str(error), code=code) from None
+    return {
+        "job": job,
+        "items": found.queued + found.skipped,
+        "queued": found.queued,
+        "skipped": found.skipped,
+        "problems": [],
+    }
+
+
+def worth_a_look(settings: Settings) -> int:
+    """Seconds after which a look at a new job may show something."""
+    limit = settings.limits[Lane.UPLOAD]
+    return max(1, min(60, round(limit.interval if limit else 1)))
