@@ -1,5 +1,6 @@
 """Items over the API: pages under filters, one with its whole story, another chance, the end."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask import Response
@@ -34,7 +35,7 @@ def items_api(doors: Doors) -> APIBlueprint:
     def list_items(query: ItemsQuery) -> Response:
         """Items under any filters, from any place at the same cost"""
         filters = {column: list(dict.fromkeys(getattr(query, name))) for name, column in _COLUMNS.items()}
-        kind = f"items {query.order} {sorted((name, sorted(map(str, values))) for name, values in filters.items())}"
+        kind = list_kind(query.order, {name: list(map(str, getattr(query, name))) for name in _COLUMNS})
         after = id_of(kind, query.cursor)
 
         def body() -> dict[str, Any]:
@@ -82,6 +83,11 @@ def items_api(doors: Doors) -> APIBlueprint:
         return once(database, work)
 
     return api
+
+
+def list_kind(order: str, filters: Mapping[str, Sequence[str]]) -> str:
+    """Names a list under its filters, for cursors."""
+    return f"items {order} {sorted((name, sorted(set(values))) for name, values in filters.items() if values)}"
 
 
 def _no_item(item: int) -> Problem:

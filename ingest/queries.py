@@ -61,10 +61,9 @@ def counts_of_jobs(session: Session, job_ids: Sequence[int]) -> dict[int, dict[s
     return found
 
 
-#: Events that are not in the tallies yet. Scalar subqueries: both planners look them up once and then use the index.
-UNCOUNTED = tuple_(_event.c.tx, _event.c.id) > tuple_(
-    select(_feed.c.tx).scalar_subquery(), select(_feed.c.event_id).scalar_subquery()
-)
+_COUNTED_TX, _COUNTED_ID = select(_feed.c.tx).scalar_subquery(), select(_feed.c.event_id).scalar_subquery()
+#: Events that are not in the tallies yet. Written out: of a row value's comparison SQLite uses the first column alone.
+UNCOUNTED = or_(_event.c.tx > _COUNTED_TX, and_(_event.c.tx == _COUNTED_TX, _event.c.id > _COUNTED_ID))
 
 
 def version(session: Session, job_id: int | None = None) -> int:
@@ -121,8 +120,15 @@ class Forgotten(Exception):
     """What came after this place is not all there any more, or the place is not of this database; a sentence."""
 
 
-def place_after(tx: int, event_id: int) -> Any:
-    return tuple_(_event.c.tx, _event.c.id) > tuple_(tx, event_id)
+def between(session: Session, after: tuple[int, int], upto: tuple[int, int] | None = None) -> Any:
+    """Events after one place (tx, id) and up to another, in a form whose index both databases use."""
+    if (
+        session.get_bind().dialect.name == "sqlite"
+    ):  # one transaction for all; a row value would be compared by it alone
+        found = [_event.c.tx == after[0], _event.c.id > after[1]]
+        return and_(*found) if upto is None else and_(*found, _event.c.id <= upto[1])
+    place = tuple_(_event.c.tx, _event.c.id)
+    return place > tuple_(*after) if upto is None else and_(place > tuple_(*after), place <= tuple_(*upto))
 
 
 def horizon(session: Session) -> int | None:
@@ -157,7 +163,9 @@ def changes(session: Session, after: Place, limit: int) -> tuple[list[dict[str, 
     # Read before the events: what was complete then is visible now.
     complete = before_horizon(horizon(session))
     found = select(Event, Item).join(Item, _item.c.id == _event.c.item_id)
-    found = found.where(place_after(after.tx, after.id), *complete).order_by(_event.c.tx, _event.c.id).limit(limit)
+    found = (
+        found.where(between(session, (after.tx, after.id)), *complete).order_by(_event.c.tx, _event.c.id).limit(limit)
+    )
     rows = session.execute(found).all()
     listed = [_change_row(happened, item) for happened, item in rows]
     reached = Place(after.epoch, rows[-1][0].tx, rows[-1][0].id) if rows else after
@@ -213,11 +221,12 @@ def job_rows(session: Session, found: Sequence[Job], settings: Settings) -> list
     """Jobs as the API shows them."""
     numbers = [one.id for one in found if one.id is not None]
     by_job = counts_of_jobs(session, numbers)
+    any_pause = bool(pauses(session))
     rows = []
     for one in found:
         assert one.id is not None
         by_status = by_job[one.id]
-        paused = pause_of_job(session, one.id, settings)
+        paused = pause_of_job(session, one.id, settings) if any_pause else None
         rows.append(
             {
                 "job": one.id,

@@ -46,11 +46,11 @@ from ingest.models import (
 from ingest.queries import (
     UNCOUNTED,
     before_horizon,
+    between,
     commands_of_jobs,
     horizon,
     owned,
     owners,
-    place_after,
     queued,
     say_bucket,
     sources_in_job,
@@ -1062,7 +1062,7 @@ def fold(session: Session, limit: int = _COUNTED_AT_ONCE) -> int:
     upto, number = _end_of_chunk(session, (place.tx, place.event_id), limit)
     grown: Counter[tuple[str, int, str]] = Counter()
     if upto is not None:
-        chunk = and_(place_after(place.tx, place.event_id), tuple_(_event.c.tx, _event.c.id) <= tuple_(*upto))
+        chunk = between(session, (place.tx, place.event_id), upto)
         _count_events(session, chunk, grown)
         session.execute(update(_feed).values(tx=upto[0], event_id=upto[1]))
     ticked = _take_ticks(session, limit)
@@ -1073,7 +1073,7 @@ def fold(session: Session, limit: int = _COUNTED_AT_ONCE) -> int:
 
 
 def _end_of_chunk(session: Session, place: tuple[int, int], limit: int) -> tuple[tuple[int, int] | None, int]:
-    near = select(_event.c.tx, _event.c.id).where(place_after(*place), *before_horizon(horizon(session)))
+    near = select(_event.c.tx, _event.c.id).where(between(session, place), *before_horizon(horizon(session)))
     rows = session.execute(near.order_by(_event.c.tx, _event.c.id).limit(limit)).all()
     return (tuple(rows[-1]), len(rows)) if rows else (None, 0)
 
