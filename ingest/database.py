@@ -52,8 +52,13 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        with self.engine.connect() as connection, _session(connection) as session:
+        """All that is read in it is of one moment, on both databases."""
+        with self._connect_to_read() as connection, _session(connection) as session:
             yield session
+
+    def _connect_to_read(self) -> Connection:
+        connection = self.engine.connect()
+        return connection if self.is_sqlite else connection.execution_options(isolation_level="REPEATABLE READ")
 
     def follow_clock(self) -> None:
         """Go by the database's clock, where hosts share a database: theirs may differ."""

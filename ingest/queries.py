@@ -39,11 +39,12 @@ def counts(session: Session, job_id: int | None = None) -> dict[str, int]:
 
 
 def counts_of_jobs(session: Session, job_ids: Sequence[int]) -> dict[int, dict[str, int]]:
-    """As :func:`counts`, of several jobs (0: of all). One statement, so that counted and uncounted are of one moment."""
+    """As :func:`counts`, of several jobs (0: of all)."""
     wanted = [number for number in job_ids if number]
     counted = select(_tally.c.job_id, _tally.c.label, _tally.c.n).where(
         _tally.c.name == "items", _tally.c.job_id.in_(list(job_ids))
     )
+    later = not_counted(session)
     tails = []
     if wanted:
         tails.append((_event.c.job_id, _event.c.job_id.in_(wanted)))
@@ -51,8 +52,8 @@ def counts_of_jobs(session: Session, job_ids: Sequence[int]) -> dict[int, dict[s
         tails.append((literal(0), true()))
     moved = []
     for number, which in tails:
-        moved.append(select(number, _event.c.new, literal(1)).where(UNCOUNTED, which))
-        moved.append(select(number, _event.c.old, literal(-1)).where(UNCOUNTED, which, _event.c.old.is_not(None)))
+        moved.append(select(number, _event.c.new, literal(1)).where(later, which))
+        moved.append(select(number, _event.c.old, literal(-1)).where(later, which, _event.c.old.is_not(None)))
     both = union_all(counted, *moved).subquery()
     number, label, n = both.c
     found: dict[int, dict[str, int]] = {one: {status.value: 0 for status in Status} for one in job_ids}
@@ -61,9 +62,13 @@ def counts_of_jobs(session: Session, job_ids: Sequence[int]) -> dict[int, dict[s
     return found
 
 
-_COUNTED_TX, _COUNTED_ID = select(_feed.c.tx).scalar_subquery(), select(_feed.c.event_id).scalar_subquery()
-#: Events that are not in the tallies yet. Written out: of a row value's comparison SQLite uses the first column alone.
-UNCOUNTED = or_(_event.c.tx > _COUNTED_TX, and_(_event.c.tx == _COUNTED_TX, _event.c.id > _COUNTED_ID))
+def not_counted(session: Session) -> Any:
+    """Events that are not in the tallies yet. To be added to what is, both must be of one moment: read in one ``Database.read()``.
+
+    As bound values, not as subqueries: of those PostgreSQL believes that a third of all events lies beyond them.
+    """
+    tx, event_id = session.execute(select(_feed.c.tx, _feed.c.event_id)).one()
+    return between(session, (tx, event_id))
 
 
 def version(session: Session, job_id: int | None = None) -> int:
@@ -71,7 +76,7 @@ def version(session: Session, job_id: int | None = None) -> int:
     counted = select(_tally.c.n).where(
         _tally.c.name == "events", _tally.c.job_id == (job_id or 0), _tally.c.label == ""
     )
-    later = select(func.count()).select_from(_event).where(UNCOUNTED)
+    later = select(func.count()).select_from(_event).where(not_counted(session))
     if job_id:
         later = later.where(_event.c.job_id == job_id)
     both = select(func.coalesce(counted.scalar_subquery(), 0) + later.scalar_subquery())
@@ -80,7 +85,7 @@ def version(session: Session, job_id: int | None = None) -> int:
 
 def uncounted(session: Session) -> tuple[int, int | None]:
     """How many events and ticks wait to be counted, and since when the oldest of these events does, ms."""
-    row = session.execute(select(func.count(), func.min(_event.c.at)).where(UNCOUNTED)).one()
+    row = session.execute(select(func.count(), func.min(_event.c.at)).where(not_counted(session))).one()
     return int(row[0]) + int(session.execute(select(func.count()).select_from(_tick)).scalar_one()), row[1]
 
 

@@ -44,11 +44,11 @@ from ingest.models import (
     Worker,
 )
 from ingest.queries import (
-    UNCOUNTED,
     before_horizon,
     between,
     commands_of_jobs,
     horizon,
+    not_counted,
     owned,
     owners,
     queued,
@@ -1036,7 +1036,9 @@ def forget_callbacks(session: Session, before_ms: int, limit: int) -> int:
 
 def forget_events(session: Session, ids: Sequence[int]) -> None:
     """Those of these events that are counted; who follows the feed and has not read them yet is told so."""
-    counted = and_(_event.c.id.in_(ids), not_(UNCOUNTED), _event.c.id != select(_feed.c.event_id).scalar_subquery())
+    counted = and_(
+        _event.c.id.in_(ids), not_(not_counted(session)), _event.c.id != select(_feed.c.event_id).scalar_subquery()
+    )
     gone = session.execute(delete(_event).where(counted).returning(_event.c.tx, _event.c.id)).all()
     if not gone:
         return
