@@ -17,7 +17,7 @@ from ingest.settings import Settings
 
 def peek_all(settings: Settings, quota: Quota, lanes: Iterable[Lane] = tuple(Lane)) -> dict[Lane, Outlook]:
     """QuotaUnavailable as soon as Redis does not answer: nobody waits for one time-out per lane."""
-    return {lane: quota.peek(settings.account_for(lane), lane) for lane in lanes}
+    return quota.peek_all({lane: settings.account_for(lane) for lane in lanes})
 
 
 def lane_rows(session: Session, settings: Settings, seen: Mapping[Lane, Outlook]) -> list[dict[str, Any]]:

@@ -6,11 +6,14 @@
 --
 -- Returns the number of buckets stamped; one that has moved on since (use-by passed) is left alone.
 -- Each call that leaves lets the learned margin shrink by a hundredth: what a crowded hour taught is unlearned in quiet ones.
+-- `sent` counts what left, late stamps as well: the request is out, whoever has the slot now. It begins anew with the bucket.
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local stamped = 0
 for i = 1, #KEYS do
+  -- Not where the bucket is gone: this would make one that never expires.
+  if redis.call('EXISTS', KEYS[i]) == 1 then redis.call('HINCRBY', KEYS[i], 'sent', 1) end
   if redis.call('HGET', KEYS[i], 'holder') == ARGV[1] then
     local margin = tonumber(redis.call('HGET', KEYS[i], 'margin') or '0') * 0.99
     if margin < 100 then margin = 0 end

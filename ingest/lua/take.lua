@@ -13,7 +13,7 @@
 -- Returns {granted 0|1, µs until this ticket's likely turn, tickets before it, slot outstanding 0|1}
 --
 -- Bucket fields: next (µs, no slot before), closed (µs, no slot before: the vendor said too fast), margin (µs, learned),
--- holder (ticket whose slot is not stamped yet), run (the server that wrote this).
+-- holder (ticket whose slot is not stamped yet), run (the server that wrote this), sent (requests that left, for people).
 -- Why at use and one outstanding: two slots handed out ahead of time come together at the far end when the first holder
 -- oversleeps. Why the server's run id: a server that failed over or lost its last second remembers a `next` that is too early.
 

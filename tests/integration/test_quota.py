@@ -278,3 +278,46 @@ def test_a_bucket_of_another_server_is_peeked_at_as_closed(client: redis.Redis, 
     quota = _quota(client, "upload=1/2s")
     client.hset(f"ingest:{{{account.fingerprint}}}:bucket:upload", mapping={"next": "5", "run": "another"})
     assert quota.peek(account, Lane.UPLOAD).next_slot == pytest.approx(2 + USE_BY, abs=0.1)
+
+
+def test_requests_that_left_are_counted_in_each_bucket_they_count_against(
+    client: redis.Redis, account: Account
+) -> None:
+    quota = _quota(client, "caption_video=20/s,human_reid=20/s,upload=off")
+    lanes = dict.fromkeys((Lane.CAPTION_VIDEO, Lane.HUMAN_REID, Lane.UPLOAD, Lane.LIST), account)
+    for _ in range(2):
+        with quota.line(account, Lane.HUMAN_REID, Lane.CAPTION_VIDEO) as place:
+            _send(client, place)
+    with quota.line(account, Lane.CAPTION_VIDEO) as place:
+        _send(client, place)
+    with quota.line(account, Lane.CAPTION_VIDEO) as place:
+        place.take()  # and given back: nothing left
+    with quota.line(account, Lane.UPLOAD) as place:
+        place.take().stamp()
+    assert [one.sent for one in quota.peek_all(lanes).values()] == [3, 2, None, 0]
+
+
+def test_a_request_whose_slot_was_given_on_left_all_the_same(client: redis.Redis, account: Account) -> None:
+    quota = _quota(client, "upload=20/s")
+    late = quota.line(account, Lane.UPLOAD)
+    late.take()
+    with quota.line(account, Lane.UPLOAD) as place:
+        _send(client, place)
+    late.stamp()
+    assert quota.peek(account, Lane.UPLOAD).sent == 2
+    client.flushall()
+    late.stamp()
+    assert client.keys() == []  # a counter alone would stay for good
+
+
+def test_who_peeks_at_many_lanes_sees_what_one_look_each_would_tell(client: redis.Redis, account: Account) -> None:
+    quota = _quota(client, "upload=1/2s,list=off")
+    with quota.line(account, Lane.UPLOAD) as place:
+        _send(client, place)
+    accounts = {lane: account if lane is not Lane.CHAT else Account("account:caption", "other") for lane in Lane}
+    together = quota.peek_all(accounts)
+    assert set(together) == set(Lane)
+    for lane, one in together.items():
+        alone = quota.peek(accounts[lane], lane)
+        assert (one.margin, one.in_line, one.sent) == (alone.margin, alone.in_line, alone.sent)
+        assert one.next_slot == pytest.approx(alone.next_slot, abs=0.1)
