@@ -812,11 +812,14 @@ class Due:
 
 def due_on_lane(session: Session, lane: Lane, now: int) -> Due | None:
     """The first in the order of the claim; items of paused jobs do not count. None where nothing is due."""
-    paused = set(paused_jobs(session))
     first = queued(select(_item.c.due_at, _item.c.job_id)).where(_item.c.lane == lane)
-    first = first.order_by(_item.c.priority.desc(), _item.c.turn, _item.c.id).limit(_LOOK_AT)
-    due = [due_at for due_at, job_id in session.execute(first) if due_at <= now and job_id not in paused]
-    return Due(len(due), min(due)) if due else None
+    # Bounded first and then looked through: a line of which nothing is due must not be read to its end.
+    near = first.order_by(_item.c.priority.desc(), _item.c.turn, _item.c.id).limit(_LOOK_AT).subquery()
+    due = select(func.count(), func.min(near.c.due_at)).where(near.c.due_at <= now)
+    if paused := paused_jobs(session):
+        due = due.where(near.c.job_id.not_in(paused))
+    number, since = session.execute(due).one()
+    return Due(number, since) if number else None
 
 
 def last_sent(session: Session, lane: Lane, since: int) -> int | None:
@@ -848,20 +851,48 @@ class Inbox:
 
 
 def inbox(session: Session) -> Inbox:
-    todo = select(_callback.c.state, _callback.c.received_at).where(text("callback.state IN ('new', 'parked')"))
-    todo = todo.with_hint(_callback, "INDEXED BY ix_callback_todo", "sqlite").order_by(_callback.c.due_at)
-    waiting = session.execute(todo.limit(_LOOK_AT)).all()
-    new = [one.received_at for one in waiting if one.state == "new"]
+    waiting = waiting_callbacks(session)
     newest = select(_callback.c.state).order_by(_callback.c.id.desc()).limit(1000)
     states = list(session.execute(newest).scalars())
     return Inbox(
-        new=len(new),
-        parked=len(waiting) - len(new),
-        oldest_new=min(new, default=None),
+        new=waiting.new,
+        parked=waiting.parked,
+        oldest_new=waiting.oldest_new,
         looked_at=len(states),
         unmatched=states.count("unmatched"),
         malformed=states.count("malformed"),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingCallbacks:
+    """Of the first thousands: how many nobody looked at and how many name nothing we know yet.
+
+    ``oldest_new``: when the oldest of the new ones came, ms; ``due_new``: since when it is to be applied, which for one that is replayed
+    is later.
+    """
+
+    new: int
+    parked: int
+    oldest_new: int | None
+    due_new: int | None
+
+
+def waiting_callbacks(session: Session) -> WaitingCallbacks:
+    todo = select(_callback.c.state, _callback.c.received_at, _callback.c.due_at)
+    todo = todo.where(text("callback.state IN ('new', 'parked')"))
+    todo = todo.with_hint(_callback, "INDEXED BY ix_callback_todo", "sqlite").order_by(_callback.c.due_at)
+    first = todo.limit(_LOOK_AT).subquery()
+    by_state = select(first.c.state, func.count(), func.min(first.c.received_at), func.min(first.c.due_at))
+    found = {row[0]: row[1:] for row in session.execute(by_state.group_by(first.c.state))}
+    new, oldest_new, due_new = found.get("new", (0, None, None))
+    return WaitingCallbacks(new, found.get("parked", (0,))[0], oldest_new, due_new)
+
+
+def doubled(session: Session) -> int:
+    """Items that have a second video upstream (all of the first thousands)."""
+    some = select(_item.c.id).where(_item.c.duplicate_upstream.is_not(None)).limit(_LOOK_AT).subquery()
+    return int(session.execute(select(func.count()).select_from(some)).scalar_one())
 
 
 # Pages of items
