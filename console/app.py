@@ -22,6 +22,7 @@ from console.health import health_api
 from console.items import items_api
 from console.jobs import jobs_api
 from console.lanes import lanes_api
+from console.metrics import Collector, exposition
 from console.pages import pages
 from console.schemas import Order
 from console.schemas import Problem as ProblemModel
@@ -77,6 +78,13 @@ def create_app(settings: Settings, database: Database) -> Flask:
         app.register_api(part(doors))
     app.register_api(health_api(doors))
     app.register_blueprint(pages(guard))
+
+    collector = Collector(settings, database, doors.quota)
+
+    @app.get("/metrics", doc_ui=False)
+    def metrics() -> Response:
+        body, content_type = exposition(collector)
+        return Response(body, content_type=content_type)
 
     @app.get(_SPEC, doc_ui=False)
     def openapi() -> Response:

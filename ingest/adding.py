@@ -95,6 +95,8 @@ def add_items(
         )
     if total.queued:
         wake(settings, database)
+    # A bulk that nobody has counted yet would be added up by each reader; a worker may not be there to do it.
+    store.count_all(database)
     return AddedJob(job_id, total.queued, total.skipped)
 
 
