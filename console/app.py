@@ -86,15 +86,17 @@ def create_app(settings: Settings, database: Database) -> Flask:
         body, content_type = exposition(collector)
         return Response(body, content_type=content_type)
 
+    document = _spec(app)
+
     @app.get(_SPEC, doc_ui=False)
     def openapi() -> Response:
-        return unless_known((), lambda: spec(app))
+        return unless_known((), lambda: document)
 
     return app
 
 
-def spec(app: Any) -> str:
-    """The OpenAPI document, as text."""
+def _spec(app: Any) -> str:
+    """The OpenAPI document, as text. Made once: to finish it twice would say everything twice."""
     optional = frozenset(one.__name__ for one in Order.__subclasses__())
     return json.dumps(finish(app.api_doc, _UNTAGGED, optional))
 
