@@ -148,6 +148,12 @@ class Service:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
+    def token(self, name: str, *options: str) -> str:
+        """A new token of the console."""
+        done = self.run("tokens", "add", name, *options)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
     def status(self, job: int) -> dict[str, Any]:
         """As ``ingest status JOB --json`` prints it, without the second that a start of Python costs."""
         with self.database().read() as session:

@@ -1,14 +1,18 @@
-"""Four hundred items while everything goes wrong at once: every final status is the vendor's truth, nothing went twice."""
+"""Four hundred items while everything goes wrong at once: every final status is the vendor's truth, nothing went twice, and who
+follows the console's feed of changes ends with exactly what the rows show."""
 
 import random
+import signal
 import threading
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
+from tests.follower import Following, following
 from tests.service import Sandbox, Service, differs, eventually, sandbox, unknown_videos
 from tests.storm.library import make_sources
 
@@ -79,6 +83,7 @@ class Operator:
             self._look,
             self._cancel,
             self._replay,
+            self._kill_the_console,
         ]
         while not self._end.wait(2):
             self._chance.choice(rounds)()
@@ -113,6 +118,12 @@ class Operator:
     def _replay(self) -> None:
         self.ask("callbacks", "replay", "--state", "applied")
 
+    def _kill_the_console(self) -> None:
+        """No command, but what an operator's machine may do to the one door that followers stand at."""
+        with suppress(psutil.NoSuchProcess):
+            self.service.part("ingest console").send_signal(signal.SIGKILL)
+            self.ran["kill console"] = self.ran.get("kill console", 0) + 1
+
 
 @pytest.mark.storm
 @pytest.mark.timeout(900)
@@ -126,7 +137,7 @@ def test_every_end_is_the_truth_while_everything_fails(
         if database == "postgres":
             service.environment["INGEST_DATABASE_URL"] = request.getfixturevalue("postgres_database")
             service.environment["INGEST_SECRET"] = "shared by all hosts"
-        with service.up():
+        with service.up(), following(service) as follower:
             service.add(*make_sources(home.parent, files=180, links=40, posts=180))
             with Operator(service, seed) as operator:
                 _top_up(vendor)
@@ -137,16 +148,19 @@ def test_every_end_is_the_truth_while_everything_fails(
             _check(items, report)
             print(f"\n{database}, seed {seed}: {_ends(items)}; faults {_told(report)}; commands {operator.ran}")
             _send_again_what_failed(service, vendor)
+            follower.knows_all()
+            print(_heard(follower))
 
 
 def test_every_end_is_the_truth_in_a_short_storm(home: Path) -> None:
     with _weather(0.2, seed=4, credit=20) as vendor:
         service = _service(home, vendor, "scrape=15s,poll=1s,unsure=8s,lease=6s,parse=20s,http=6s,probe=3s")
-        with service.up():
+        with service.up(), following(service) as follower:
             service.add(*make_sources(home.parent, files=24, links=8, posts=24))
             _top_up(vendor)
             service.wait(1, 150)
             _check(service.items(), vendor.report())
+            follower.knows_all()
 
 
 def _weather(share: float, seed: int, credit: int) -> AbstractContextManager[Sandbox]:
@@ -192,6 +206,11 @@ def _send_again_what_failed(service: Service, vendor: Sandbox) -> None:
     _check(items, report)
     assert report["withheld"] == []
     assert {item["status"] for item in items if item["source"] in withheld} <= {"PARSE", "FAIL"}
+
+
+def _heard(follower: Following) -> str:
+    known = follower.follower
+    return f"the follower heard of {len(known.items)} items in {known.told} changes, and found nobody there {follower.asked_again} times"
 
 
 def _ends(items: list[dict[str, Any]]) -> dict[str, int]:

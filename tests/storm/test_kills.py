@@ -1,4 +1,5 @@
-"""Every process is killed, again and again, and Redis is emptied: nothing is lost, nothing goes twice, nobody is accused."""
+"""Every process is killed, again and again, and Redis is emptied: nothing is lost, nothing goes twice, nobody is accused, and who follows
+the console's feed of changes misses nothing."""
 
 import random
 import signal
@@ -10,6 +11,7 @@ import pytest
 import redis
 
 from ingest.broker import socket_path
+from tests.follower import following
 from tests.service import Service, differs, eventually, sandbox, unknown_videos
 from tests.storm.library import make_sources
 
@@ -17,14 +19,14 @@ pytestmark = [pytest.mark.storm, pytest.mark.timeout(900)]
 
 LIMITS = "upload=4/s,scrape=1/2s,list=20/s,detail=20/s,task_status=10/s"
 TIMINGS = "scrape=40s,poll=2s,unsure=15s,lease=6s"
-PARTS = ("ingest worker", "ingest beat", "ingest web", "valkey-server")
+PARTS = ("ingest worker", "ingest beat", "ingest web", "ingest console", "valkey-server")
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])
 def test_twenty_kills_and_two_emptied_brokers(home: Path, database: str, request: pytest.FixtureRequest) -> None:
     chance = random.Random(7)
     # two emptied brokers among twenty kills
-    blows = [*PARTS * 5, "flush", "flush"]
+    blows = [*PARTS * 4, "flush", "flush"]
     chance.shuffle(blows)
     killed: list[str] = []
     with sandbox("--limits", LIMITS, "--answer", "0.3-2", "--parse", "1-4", "--seed", "7") as vendor:
@@ -33,7 +35,7 @@ def test_twenty_kills_and_two_emptied_brokers(home: Path, database: str, request
         if database == "postgres":
             service.environment["INGEST_DATABASE_URL"] = request.getfixturevalue("postgres_database")
             service.environment["INGEST_SECRET"] = "shared by all hosts"
-        with service.up():
+        with service.up(), following(service) as follower:
             service.add(*make_sources(home.parent, files=120, links=30, posts=150))
             began = time.monotonic()
             for what in blows:
@@ -48,6 +50,7 @@ def test_twenty_kills_and_two_emptied_brokers(home: Path, database: str, request
             service.wait(1, 240)
             took = time.monotonic() - began
             items, report = service.items(), vendor.report()
+            follower.knows_all()
     print(f"\n{database}: {len(killed)} blows, done in {took:.0f} s")
     assert len(killed) == 22
     assert differs(items, report) == []
