@@ -13,13 +13,14 @@ import multiprocessing
 import os
 import subprocess
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from ingest.lanes import Lane, parse_limits
+from ingest.lanes import Lane, Limit, parse_limits
 from ingest.samples import make_video
-from tests.service import INGEST, Service, ended, eventually, sandbox
+from tests.service import INGEST, Sandbox, Service, ended, eventually, sandbox
 
 
 def main() -> None:
@@ -36,9 +37,26 @@ def main() -> None:
 
 
 def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    with service_at_work(folder, options) as (vendor, service):
+        wanted = calls_wanted(options)
+        service.add(*make_sources(folder, options.lane, wanted))
+        await_calls(vendor, options, wanted)
+        return use_of(vendor.report(), options, wanted)
+
+
+def limit_of(options: argparse.Namespace) -> Limit:
     limit = parse_limits(f"{options.lane}={options.limit}")[Lane(options.lane)]
     assert limit is not None
-    wanted = round(options.seconds / limit.interval)
+    return limit
+
+
+def calls_wanted(options: argparse.Namespace) -> int:
+    return round(options.seconds / limit_of(options).interval)
+
+
+@contextmanager
+def service_at_work(folder: Path, options: argparse.Namespace) -> Iterator[tuple[Sandbox, Service]]:
+    """The strict sandbox, `up` and further workers, and beside them a machine as busy as was asked for."""
     limits = f"{options.lane}={options.limit},list=20/s,task_status=20/s,detail=20/s"
     with ExitStack() as stack:
         vendor = stack.enter_context(sandbox("--limits", limits, "--answer", options.answer, "--parse", "0.5-1"))
@@ -54,26 +72,31 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             loop = multiprocessing.Process(target=_spin, args=(os.getpid(),), daemon=True)
             loop.start()
             stack.callback(loop.terminate)
-        service.add(*_sources(folder, options.lane, wanted))
-        eventually(lambda: _calls(vendor, options.lane)["accepted"] >= wanted, options.seconds * 3 + 60, "the calls")
-        report = vendor.report()
+        yield vendor, service
+
+
+def await_calls(vendor: Sandbox, options: argparse.Namespace, wanted: int) -> None:
+    """Until so many calls of the lane were taken."""
+    patience = options.seconds * 3 + 60
+    eventually(lambda: vendor.report()["calls"][options.lane]["accepted"] >= wanted, patience, "the calls")
+
+
+def use_of(report: dict[str, Any], options: argparse.Namespace, wanted: int) -> dict[str, Any]:
+    """How much of what the limit allows the first ``wanted`` calls used, on the sandbox's clock."""
     times = report["calls"][options.lane]["times"][:wanted]
+    interval = limit_of(options).interval
     return {
         "calls": len(times),
-        "used": (len(times) - 1) * limit.interval / (times[-1] - times[0]),
+        "used": (len(times) - 1) * interval / (times[-1] - times[0]),
         "smallest_gap": min(later - earlier for earlier, later in itertools.pairwise(times)),
-        "interval": limit.interval,
+        "interval": interval,
         "violations": len(report["violations"]),
         "duplicates": len(report["duplicates"]),
         "batches": report["calls"][options.lane].get("batch_sizes", []),
     }
 
 
-def _calls(vendor: Any, lane: str) -> dict[str, Any]:
-    return vendor.report()["calls"][lane]
-
-
-def _sources(folder: Path, lane: str, wanted: int) -> list[str]:
+def make_sources(folder: Path, lane: str, wanted: int) -> list[str]:
     """A few more than will be counted, so that work waits until the end."""
     manifest = folder / "sources.txt"
     if lane == "scrape":
@@ -94,15 +117,23 @@ def _spin(parent: int) -> None:
 
 
 def say(found: dict[str, Any], options: argparse.Namespace) -> str:
-    lines = [
-        f"{options.lane}={options.limit}, {options.workers} send workers, answers {options.answer} s, {options.busy} busy loops",
+    lines = [say_conditions(options), *say_use(found)]
+    if found["batches"]:
+        lines.append(f"  posts a call: {found['batches']}")
+    return "\n".join(lines)
+
+
+def say_conditions(options: argparse.Namespace) -> str:
+    workers = f"{options.workers} send workers, answers {options.answer} s, {options.busy} busy loops"
+    return f"{options.lane}={options.limit}, {workers}"
+
+
+def say_use(found: dict[str, Any]) -> list[str]:
+    return [
         f"  calls {found['calls']}, used {found['used']:.3f} of the allowed",
         f"  smallest gap {found['smallest_gap'] * 1000:.1f} ms (interval {found['interval'] * 1000:.0f} ms)",
         f"  violations {found['violations']}, sent twice {found['duplicates']}",
     ]
-    if found["batches"]:
-        lines.append(f"  posts a call: {found['batches']}")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":
