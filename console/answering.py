@@ -90,8 +90,12 @@ def answer_errors(app: Flask) -> None:
         return answer
 
 
+def dumps(body: Any) -> str:
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+
+
 def as_json(body: Any, status: int = 200) -> Response:
-    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    text = body if isinstance(body, str) else dumps(body)
     return Response(text.encode("utf-8", "replace"), status, mimetype="application/json")
 
 

@@ -31,7 +31,7 @@ class Doors:
     def state(self, job: int | None = None) -> tuple[Any, ...]:
         """Stands for everything that an answer about items shows: their version, and what is paused."""
         with self.database.read() as session:
-            standing = [(one.scope, one.by, one.reason, one.until, one.fingerprint) for one in queries.pauses(session)]
+            standing = [(*queries.pause_row(one).values(), one.fingerprint) for one in queries.pauses(session)]
             return (queries.version(session, job), standing)
 
     def lane_rows(self) -> tuple[str | None, list[dict[str, Any]]]:

@@ -44,6 +44,15 @@ class Watcher:
             finally:
                 self._waiting -= 1
 
+    def ends_at(self, place: Place) -> bool:
+        """Whether a look a moment ago found nothing after ``place``: who will wait anyhow need not look again first.
+
+        A hundred who were told of the same news come back at once, and are at its end. What has happened since that look, the next one
+        finds, and wakes them.
+        """
+        with self._condition:
+            return self._looks and self._newest == place
+
     def _is_beyond(self, place: Place) -> bool:
         newest = self._newest
         if newest is None:

@@ -1,13 +1,11 @@
 """What is polled most: the totals, and what has changed since."""
 
-import json
 from http import HTTPStatus
-from typing import Any
 
 from flask import Response
 from flask_openapi import APIBlueprint
 
-from console.answering import Problem, as_json, cursor, invalid, place_of, unless_known
+from console.answering import Problem, as_json, cursor, dumps, invalid, place_of, unless_known
 from console.documented import answers, blueprint
 from console.doors import Doors
 from console.feed import Brief
@@ -17,25 +15,29 @@ from ingest.queries import Forgotten, Place
 
 #: Followers at the same place share a page for so long, seconds.
 _PAGE_GOOD = 0.2
+#: Totals are shared for so long, seconds, by those who ask about the same state: it is no older for that.
+_TOTALS_GOOD = 5.0
 
 
 def state_api(doors: Doors) -> APIBlueprint:
     api = blueprint("state", "The totals, and what has changed since.")
     database = doors.database
     pages: Brief[tuple[str, Place]] = Brief(_PAGE_GOOD)
+    totals: Brief[str] = Brief(_TOTALS_GOOD)
 
     @api.get("/stats", responses=answers(Stats))
     def get_stats() -> Response:
         """Items by status, and what is paused"""
+        state = doors.state()
 
-        def body() -> dict[str, Any]:
+        def body() -> str:
             with database.read() as session:
                 counts = queries.counts(session)
                 standing = queries.pauses(session, doors.settings.account)
             paused = [queries.pause_row(one) for one in standing]
-            return {"counts": counts, **queries.totals(counts), "paused": paused}
+            return dumps({"counts": counts, **queries.totals(counts), "paused": paused})
 
-        return unless_known(doors.state(), body)
+        return unless_known(state, lambda: totals.get(str(state), body))
 
     @api.get("/changes", responses=answers(ChangePage, 410))
     def get_changes(query: ChangesQuery) -> Response:
@@ -48,7 +50,10 @@ def state_api(doors: Doors) -> APIBlueprint:
             with database.read() as session:
                 return as_json({"changes": [], "next": _say(queries.newest_place(session)), "more": False})
         place = _read(query.after)
-        text, reached = page(place, query.limit)
+        if query.wait and doors.watcher.ends_at(place):
+            text, reached = "", place
+        else:
+            text, reached = page(place, query.limit)
         if reached == place and query.wait:
             doors.watcher.wait_beyond(place, query.wait)
             text, _ = page(place, query.limit)
@@ -65,7 +70,7 @@ def state_api(doors: Doors) -> APIBlueprint:
         except Forgotten as error:
             raise Problem(HTTPStatus.GONE, "cursor-too-old", str(error)) from None
         body = {"changes": listed, "next": _say(reached), "more": len(listed) == limit}
-        return json.dumps(body, ensure_ascii=False, separators=(",", ":")), reached
+        return dumps(body), reached
 
     return api
 
