@@ -47,10 +47,11 @@ test: install ## all tests but the long storms
 test-storm: install ## the long chaos and scale runs
 	@$(BIN)/python -m pytest -q -m storm
 
-bench: install ## measure how much of the limits is used (about three minutes)
+bench: install ## measure how much of the limits is used, also while 200 dashboards watch (about seven minutes)
 	@$(BIN)/python -m benchmarks.limits
 	@$(BIN)/python -m benchmarks.limits --limit 20/s --seconds 30
 	@$(BIN)/python -m benchmarks.limits --lane scrape --limit 1/5s --seconds 30
+	@$(BIN)/python -m benchmarks.pollers
 
 lint: install ## ruff, mypy, import rules
 	@$(BIN)/ruff check .
