@@ -64,7 +64,11 @@ def invalid(detail: str, errors: list[dict[str, str]] | None = None) -> Problem:
 def invalid_input(error: ValidationError) -> Response:
     """Each field that is wrong, by its name, and why. What was sent is not repeated: it may hold anything."""
     errors = [
-        {"field": ".".join(str(part) for part in one["loc"]) or "body", "message": one["msg"]} for one in error.errors()
+        {
+            "field": ".".join(str(part) for part in one["loc"]) or "body",
+            "message": one["msg"].removeprefix("Value error, "),
+        }
+        for one in error.errors()
     ]
     first = errors[0]
     more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""

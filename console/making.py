@@ -16,9 +16,10 @@ from ingest.captioning import Question, read_question, to_caption
 from ingest.captions import SYSTEM_PROMPT
 from ingest.lanes import Lane
 from ingest.settings import ConfigurationError, Settings
+from ingest.sources.files import quoted
 from ingest.sources.found import Found, Options, SourceError
-from ingest.sources.options import read_options
-from ingest.sources.resolve import examine
+from ingest.sources.options import BadOptions, read_options
+from ingest.sources.resolve import MOST_PROBLEMS, examine
 from ingest.sources.roots import Roots
 from ingest.upstream.errors import UpstreamError
 
@@ -30,15 +31,33 @@ def make(doors: Doors, order: AddJob | CaptionJob | AdoptJob, once: Once | None)
     if isinstance(order, AdoptJob):
         return _adopt(doors, order)
     roots = Roots(doors.settings.library_roots)
+    _check_roots(order, roots)
     try:
         if isinstance(order, AddJob):
             return _write(doors, order, _wanted(order), roots, once, iter)
         return _caption(doors, order, roots, once)
     except SourceError as error:
-        listed = [{"field": "sources", "message": problem} for problem in error.problems]
-        raise invalid(str(error.problems[0]) if error.problems else str(error), listed) from None
-    except ConfigurationError as error:
+        raise invalid(error.problems[0], _listed(error.problems)) from None
+    except (BadOptions, ConfigurationError) as error:
         raise invalid(str(error)) from None
+
+
+def _check_roots(order: AddJob | CaptionJob, roots: Roots) -> None:
+    """403 for paths that nobody may import from here; what else is wrong with them is nobody's business."""
+    outside = [] if order.skip_invalid else [one for one in order.sources if _is_outside(one, roots)]
+    if isinstance(order, CaptionJob):
+        outside += [one for one in order.persons.values() if _is_outside(one, roots)]
+    if outside:
+        listed = _listed([roots.refusal(quoted(one)) for one in outside[:MOST_PROBLEMS]])
+        raise Problem(HTTPStatus.FORBIDDEN, "outside-roots", listed[0]["message"], errors=listed)
+
+
+def _is_outside(source: str, roots: Roots) -> bool:
+    return source.startswith("/") and not roots.hold(source)
+
+
+def _listed(problems: list[str]) -> list[dict[str, str]]:
+    return [{"field": "sources", "message": problem} for problem in problems]
 
 
 def _wanted(order: AddJob) -> Wanted:
@@ -49,8 +68,7 @@ def _wanted(order: AddJob) -> Wanted:
         "tags": order.tags or None,
         "datetime_taken": order.datetime_taken,
         "camera_model": order.camera_model,
-        "latitude": order.latitude,
-        "longitude": order.longitude,
+        **(order.place.model_dump() if order.place else {}),
     }
     options = read_options({name: value for name, value in said.items() if value is not None})
     options = replace(options, images=order.images, location=order.location)
@@ -67,9 +85,11 @@ def _caption(doors: Doors, order: CaptionJob, roots: Roots, once: Once | None) -
         order.split,
     )
     if not doors.settings.public_url and not order.sync:
-        raise invalid(
+        raise Problem(
+            HTTPStatus.CONFLICT,
+            "no-public-address",
             "sync: the result of a caption exists only in its callback, and INGEST_PUBLIC_URL is not set; set it to the address under "
-            "which Memories.ai reaches the receiver, or ask with sync"
+            "which Memories.ai reaches the receiver, or ask with sync",
         )
     asked = read_question(doors.settings, question, roots)
     wanted = Wanted(options=Options(images=True), priority=order.priority, again=order.again, command="caption")
@@ -89,6 +109,8 @@ def _write(
 ) -> dict[str, Any]:
     plan = examine(order.sources, options=wanted.options, roots=roots)
     if plan.invalid and (not order.skip_invalid or not plan):
+        if wanted.public:  # which source is a post only a look at all of them tells
+            raise Problem(HTTPStatus.CONFLICT, "sources", plan.problems[0], errors=_listed(plan.problems))
         raise SourceError(plan.problems)
     into = once.job if once else None
     added = add_items(

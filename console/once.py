@@ -5,6 +5,7 @@ middle, the same request goes on where that one ended.
 """
 
 import hashlib
+import re
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from ingest.models import Request
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
+_KEY = re.compile(r"[!-~]{1,200}")
 _OWNER = uuid.uuid4().hex
 #: Who works on a request says so this often; after the lease without a word it is gone, seconds.
 _LEASE, _RENEW_EVERY = 60.0, 15.0
@@ -45,8 +47,8 @@ def once(database: Database, work: Callable[[Once | None], Response]) -> Respons
     key = request.headers.get(HEADER)
     if key is None:
         return work(None)
-    if not 1 <= len(key) <= 200 or not key.isprintable():
-        raise invalid(f"{HEADER}: it has 1 to 200 printable characters")
+    if not _KEY.fullmatch(key):
+        raise invalid(f"{HEADER}: it has 1 to 200 printable characters of ASCII, and no blanks")
     kept = hashlib.sha256(f"{g.caller.token_id}:{key}".encode()).hexdigest()
     begun = _begin(database, kept)
     if isinstance(begun, Response):

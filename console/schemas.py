@@ -3,26 +3,36 @@
 Inputs refuse what they do not know. Outputs are described here and sent as ``ingest.queries`` gives them.
 """
 
+import re
 from functools import cache
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, RootModel, model_validator
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
 from ingest.lanes import Lane
 from ingest.models import CallbackState
 from ingest.sources.found import Kind
+from ingest.sources.links import problem_of
+from ingest.sources.options import MOST_TAGS
 from ingest.statuses import Stage, Status
+from ingest.upstream.client import MOST_PERSONS
 
 #: Ids as the database can hold them.
 _LARGEST = 2**31 - 1
 MOST_VALUES = 10
 
 
-def _whole(value: Any) -> Any:
-    """``true`` is no number, though Python counts with it."""
-    if isinstance(value, bool):
-        raise ValueError("it must be a whole number")
+def _number(value: Any) -> Any:
+    """Neither ``true``, with which Python counts, nor a text."""
+    if isinstance(value, (bool, str)):
+        raise ValueError("it must be a number")
+    return value
+
+
+def _flag(value: Any) -> Any:
+    if not isinstance(value, bool):
+        raise ValueError("it must be true or false")
     return value
 
 
@@ -33,14 +43,74 @@ def _split(values: Any) -> Any:
     return [piece for one in values for piece in (one.split(",") if isinstance(one, str) else [one])]
 
 
-Id = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=_LARGEST)]
+def _written(pattern: str, sentence: str) -> tuple[AfterValidator, Any]:
+    """A text of this pattern; the document shows the pattern, whoever breaks it is told the sentence."""
+    right = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if not right.search(text):
+            raise ValueError(sentence)
+        return text
+
+    return AfterValidator(check), Field(json_schema_extra={"pattern": pattern})
+
+
+def _source(text: str) -> str:
+    if text.startswith("/"):
+        return text
+    if not re.match("https?://", text, re.IGNORECASE):
+        raise ValueError("it is no whole path and no link; begin it with /, https:// or http://")
+    if problem := problem_of(text):
+        raise ValueError(problem)
+    return text
+
+
+# The constraints stand before the validators: behind one they would not show in the document.
+
+Id = Annotated[int, Field(ge=1, le=_LARGEST)]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-25T12:45:48Z"])]
-Word = Annotated[str, Field(min_length=1, max_length=200)]
-#: PostgreSQL holds no zero bytes, and UTF-8 no lone surrogates.
-Text = Annotated[str, Field(min_length=1, max_length=10_000, pattern=r"^[^\x00]*$")]
+Whole = Annotated[int, BeforeValidator(_number)]
+Flag = Annotated[bool, BeforeValidator(_flag)]
 
-
-Said = Annotated[str, Field(min_length=1, max_length=20_000, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")]
+#: PostgreSQL holds no zero bytes, and UTF-8 no lone surrogates (which pydantic refuses).
+_NO_ZERO = _written(r"^[^\x00]*$", "it holds a zero byte")
+Text = Annotated[str, Field(max_length=10_000), *_NO_ZERO]
+#: Something to look for.
+Word = Annotated[str, Field(min_length=1, max_length=200), *_NO_ZERO]
+#: Something to be kept and shown on one line.
+Line = Annotated[
+    str,
+    Field(min_length=1, max_length=200),
+    *_written(
+        r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f\x85][^\x00-\x1f\x7f]*$", "it is blank, or holds control characters"
+    ),
+]
+Said = Annotated[
+    str,
+    Field(min_length=1, max_length=20_000),
+    *_written(r"^[^\x00]*[^\s\x00-\x1f\x85][^\x00]*$", "it is blank, or holds a zero byte"),
+]
+#: A name before the ``=`` of ``--person NAME=PICTURE``.
+PersonName = Annotated[
+    str,
+    Field(min_length=1, max_length=200),
+    *_written(
+        r"^[^=\x00-\x1f\x7f]*[^=\s\x00-\x1f\x7f\x85][^=\x00-\x1f\x7f]*$",
+        "it is blank, or holds = or control characters",
+    ),
+]
+#: What the check takes but for hosts in brackets; some letters stand for a ``/`` or ``:``, so they cannot stand in a host.
+_LINK = (
+    r"[hH][tT][tT][pP][sS]?://[^\s\x00-\x20\x7f\x85/?#@:\[\]\u2048\u2049\u2047\u2100\u2101\u2105\u2106\u2a74\ufe13\ufe16"
+    r"\ufe55\ufe56\ufe5f\ufe6b\uff03\uff0f\uff1a\uff1f\uff20]+"
+    r"(:([0-5]?[0-9]{1,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])?)?([/?#][^\s\x00-\x20\x7f\x85]*)?"
+)
+Source = Annotated[
+    str,
+    Field(min_length=1, max_length=4096, json_schema_extra={"pattern": rf"^(/[^\x00]*|{_LINK})$"}),
+    AfterValidator(_source),
+    _NO_ZERO[0],
+]
 
 
 class Input(BaseModel):
@@ -48,7 +118,7 @@ class Input(BaseModel):
 
 
 class Order(Input):
-    """A body that may be left out."""
+    """A body that may be left out. One that is ``null`` never gets here: bodies are objects."""
 
     @model_validator(mode="before")
     @classmethod
@@ -324,30 +394,34 @@ class CallbacksQuery(Query):
 
 
 class _Sources(Input):
-    sources: list[Text] = Field(
+    sources: list[Source] = Field(
         min_length=1,
         max_length=2000,
         description="Links, posts, and paths below `INGEST_LIBRARY_ROOTS`: files, folders, manifests.",
     )
-    priority: Annotated[int, BeforeValidator(_whole)] = Field(0, ge=-1000, le=1000, description="Higher goes first.")
-    again: bool = Field(False, description="Send even what is known already.")
-    skip_invalid: bool = Field(False, description="Take the good sources and name the bad ones in the answer.")
+    priority: Whole = Field(0, ge=-1000, le=1000, description="Higher goes first.")
+    again: Flag = Field(False, description="Send even what is known already.")
+    skip_invalid: Flag = Field(False, description="Take the good sources and name the bad ones in the answer.")
+
+
+class Place(Input):
+    latitude: Annotated[float, Field(ge=-90, le=90), BeforeValidator(_number)]
+    longitude: Annotated[float, Field(ge=-180, le=180), BeforeValidator(_number)]
 
 
 class AddJob(_Sources):
     """Import files, folders, links, posts and pictures."""
 
     command: Literal["add"]
-    unique_id: Word = "default"
-    public: bool = Field(False, description="Posts into the public library; that cannot be undone.")
-    quality: Annotated[int, BeforeValidator(_whole)] | None = Field(None, description="Most lines of a YouTube video.")
-    tags: list[Text] = Field([], max_length=50)
-    datetime_taken: Text | None = None
-    camera_model: Text | None = None
-    latitude: float | None = None
-    longitude: float | None = None
-    images: bool = Field(False, description="Take pictures of folders too.")
-    location: bool = Field(False, description="Tell where pictures were taken (EXIF).")
+    unique_id: Line = "default"
+    public: Flag = Field(False, description="Posts into the public library; that cannot be undone.")
+    quality: Literal[360, 480, 720, 1080, 1440, 2160] | None = Field(None, description="Most lines of a YouTube video.")
+    tags: list[Line] = Field([], max_length=MOST_TAGS)
+    datetime_taken: Annotated[str, Field(max_length=100, json_schema_extra={"format": "date-time"})] | None = None
+    camera_model: Line | None = None
+    place: Place | None = Field(None, description="Where all of them were taken.")
+    images: Flag = Field(False, description="Take pictures of folders too.")
+    location: Flag = Field(False, description="Tell where pictures were taken (EXIF).")
 
 
 class CaptionJob(_Sources):
@@ -356,17 +430,19 @@ class CaptionJob(_Sources):
     command: Literal["caption"]
     prompt: Said
     system_prompt: Said | None = None
-    persons: dict[Text, Text] = Field({}, max_length=5, description="Name to picture of somebody to be recognised.")
-    thinking: bool = False
-    sync: bool = Field(False, description="Wait for each result in the answer: no public address needed.")
-    split: bool = Field(False, description="Cut longer videos at key frames, join the texts.")
+    persons: dict[PersonName, Source] = Field(
+        {}, max_length=MOST_PERSONS, description="Name to picture of somebody to be recognised."
+    )
+    thinking: Flag = False
+    sync: Flag = Field(False, description="Wait for each result in the answer: no public address needed.")
+    split: Flag = Field(False, description="Cut longer videos at key frames, join the texts.")
 
 
 class AdoptJob(Input):
     """Make known what the account holds already."""
 
     command: Literal["adopt"]
-    unique_id: Word = "default"
+    unique_id: Line = "default"
 
 
 class NewJob(RootModel[Annotated[Union[AddJob, CaptionJob, AdoptJob], Field(discriminator="command")]]):  # noqa: UP007
@@ -385,15 +461,15 @@ class RetryMany(Order):
     status: list[Literal["FAIL", "CANCELLED"]] = Field([], max_length=2, description="FAIL where nothing is said.")
     error_code: list[Word] = Field([], max_length=MOST_VALUES)
     stage: list[Stage] = Field([], max_length=MOST_VALUES)
-    resend: bool = Field(
+    resend: Flag = Field(
         False, description="Send anew even what Memories.ai has, or may have; it may be there twice then."
     )
-    dry_run: bool = Field(False, description="Say what would be done, and change nothing.")
+    dry_run: Flag = Field(False, description="Say what would be done, and change nothing.")
 
 
 class RetryOne(Order):
-    resend: bool = False
-    dry_run: bool = False
+    resend: Flag = False
+    dry_run: Flag = False
 
 
 class Retried(BaseModel):
@@ -415,8 +491,10 @@ class CancelledItem(BaseModel):
 
 
 class PauseOrder(Order):
-    reason: Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")] = ""
-    seconds: float | None = Field(None, gt=0, le=10 * 365 * 86400, description="Without it: until resumed.")
+    reason: Annotated[str, Field(max_length=500), *_NO_ZERO] = ""
+    seconds: Annotated[float, Field(gt=0, le=10 * 365 * 86400), BeforeValidator(_number)] | None = Field(
+        None, description="Without it: until resumed."
+    )
 
 
 class Resumed(BaseModel):
