@@ -137,15 +137,21 @@ def cursor(kind: str, *place: Any) -> str:
 
 
 def place_of(kind: str, given: str, count: int) -> list[Any]:
-    """The ``count`` parts of a cursor's place; 422 for one that is not of this list."""
+    """The ``count`` parts of a cursor's place; 404 for one that is not of this list."""
     try:
         mark, *place = json.loads(base64.urlsafe_b64decode(given + "=" * (-len(given) % 4)))
     except (ValueError, NotBase64, TypeError):
         mark, place = None, []
     whole = [isinstance(one, (int, str)) and not isinstance(one, bool) for one in place]
     if mark != _mark(kind) or len(place) != count or not all(whole):
-        raise invalid("cursor: it is not of this list under these filters; begin without one")
+        raise no_place()
     return place
+
+
+def no_place() -> Problem:
+    return Problem(
+        HTTPStatus.NOT_FOUND, "unknown-cursor", "this cursor is not of this list under these filters; begin without one"
+    )
 
 
 def id_of(kind: str, given: str | None) -> int | None:
@@ -154,7 +160,7 @@ def id_of(kind: str, given: str | None) -> int | None:
         return None
     (number,) = place_of(kind, given, 1)
     if not isinstance(number, int) or not 0 <= number < 2**63:
-        raise invalid("cursor: it is not of this list; begin without one")
+        raise no_place()
     return number
 
 

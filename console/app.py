@@ -13,7 +13,7 @@ from flask_openapi import Info, OpenAPI
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import UnsupportedMediaType
 
-from console.answering import Problem, answer_errors, invalid_input, unless_known
+from console.answering import Problem, answer_errors, invalid, invalid_input, unless_known
 from console.callbacks import callbacks_api
 from console.documented import PREFIX, SECURITY_SCHEMES, finish
 from console.doors import Doors
@@ -65,7 +65,8 @@ def create_app(settings: Settings, database: Database) -> Flask:
         if request.method == "POST" and request.content_length:
             if not request.is_json:
                 raise UnsupportedMediaType("the body is JSON: Content-Type: application/json")
-            request.get_json()
+            if not isinstance(request.get_json(), dict):
+                raise invalid("the body is a JSON object")
 
     @app.after_request
     def protect(answer: Response) -> Response:

@@ -17,7 +17,7 @@ def callbacks_api(doors: Doors) -> APIBlueprint:
     api = blueprint("callbacks", "POSTs received from Memories.ai, kept raw.")
     database = doors.database
 
-    @api.get("/callbacks", responses=answers(CallbackPage))
+    @api.get("/callbacks", responses=answers(CallbackPage, 404))
     def list_callbacks(query: CallbacksQuery) -> Response:
         """Callbacks, the newest first"""
         kind = f"callbacks {sorted(set(query.state))}"

@@ -31,7 +31,7 @@ def items_api(doors: Doors) -> APIBlueprint:
     api = blueprint("items", "Pieces of work: a file, a link, a post, a picture, a caption.")
     database = doors.database
 
-    @api.get("/items", responses=answers(ItemPage))
+    @api.get("/items", responses=answers(ItemPage, 404))
     def list_items(query: ItemsQuery) -> Response:
         """Items under any filters, from any place at the same cost"""
         filters = {column: list(dict.fromkeys(getattr(query, name))) for name, column in _COLUMNS.items()}

@@ -41,7 +41,7 @@ def jobs_api(doors: Doors) -> APIBlueprint:
     api = blueprint("jobs", "Requests of users: import this folder, these links; caption these.")
     settings, database = doors.settings, doors.database
 
-    @api.get("/jobs", responses=answers(JobPage))
+    @api.get("/jobs", responses=answers(JobPage, 404))
     def list_jobs(query: JobsQuery) -> Response:
         """Jobs, the newest first"""
         before = id_of("jobs", query.cursor)

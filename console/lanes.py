@@ -3,12 +3,13 @@
 from flask import Response
 from flask_openapi import APIBlueprint
 
-from console.answering import unless_known
+from console.answering import not_there, unless_known
 from console.documented import answers, blueprint
 from console.doors import Doors
 from console.jobs import pause, resume
 from console.once import once
 from console.schemas import AccountPath, LanePath, Lanes, PauseOrder, PauseRow, Resumed
+from ingest.lanes import Lane
 
 
 def lanes_api(doors: Doors) -> APIBlueprint:
@@ -36,11 +37,18 @@ def lanes_api(doors: Doors) -> APIBlueprint:
     @api.post("/accounts/<account>/pause", responses=answers(PauseRow, 404))
     def pause_account(path: AccountPath, body: PauseOrder) -> Response:
         """Hold back everything of an account"""
-        return once(database, lambda _one: pause(doors, path.account, body))
+        return once(database, lambda _one: pause(doors, _known(doors, path.account), body))
 
     @api.post("/accounts/<account>/resume", responses=answers(Resumed, 404))
     def resume_account(path: AccountPath) -> Response:
         """Let an account go on"""
-        return once(database, lambda _one: resume(doors, path.account))
+        return once(database, lambda _one: resume(doors, _known(doors, path.account)))
 
     return api
+
+
+def _known(doors: Doors, account: str) -> str:
+    """A key for captions alone is an account of its own; without one there is no such account."""
+    if account not in (doors.settings.account.scope, doors.settings.account_for(Lane.CAPTION_VIDEO).scope):
+        raise not_there(f"there is no {account} here: captions use the one key")
+    return account

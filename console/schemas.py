@@ -359,20 +359,21 @@ class JobsQuery(Query):
     cursor: Cursor | None = None
 
 
-def _several(kind: Any) -> Any:
-    return Annotated[list[kind], BeforeValidator(_split), Field(default=[], max_length=MOST_VALUES)]
+def _several(kind: Any, *, split: bool = True) -> Any:
+    several: Any = Field(default=[], max_length=MOST_VALUES)
+    return Annotated[list[kind], BeforeValidator(_split), several] if split else Annotated[list[kind], several]
 
 
 class ItemsQuery(Query):
-    """Each filter that is given must hold, any one of its values will do: repeated, or with commas between."""
+    """Each filter that is given must hold, any one of its values will do: repeated, or (words of ours) with commas between."""
 
     status: _several(Status)  # type: ignore[valid-type]
     job: _several(Id)  # type: ignore[valid-type]
     kind: _several(Kind)  # type: ignore[valid-type]
-    platform: _several(Word)  # type: ignore[valid-type]
+    platform: _several(Word, split=False)  # type: ignore[valid-type]
     lane: _several(Lane)  # type: ignore[valid-type]
-    error_code: _several(Word)  # type: ignore[valid-type]
-    namespace: _several(Word)  # type: ignore[valid-type]
+    error_code: _several(Word, split=False)  # type: ignore[valid-type]
+    namespace: _several(Word, split=False)  # type: ignore[valid-type]
     order: Literal["newest", "oldest"] = "newest"
     limit: int = Field(100, ge=1, le=1000)
     cursor: Cursor | None = None

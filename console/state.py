@@ -5,7 +5,7 @@ from http import HTTPStatus
 from flask import Response
 from flask_openapi import APIBlueprint
 
-from console.answering import Problem, as_json, cursor, dumps, invalid, place_of, unless_known
+from console.answering import Problem, as_json, cursor, dumps, no_place, place_of, unless_known
 from console.documented import answers, blueprint
 from console.doors import Doors
 from console.feed import Brief
@@ -39,7 +39,7 @@ def state_api(doors: Doors) -> APIBlueprint:
 
         return unless_known(state, lambda: totals.get(str(state), body))
 
-    @api.get("/changes", responses=answers(ChangePage, 410))
+    @api.get("/changes", responses=answers(ChangePage, 404, 410))
     def get_changes(query: ChangesQuery) -> Response:
         """What has happened to items since, in order and without a gap; each with the item as it stands now
 
@@ -82,7 +82,7 @@ def _say(place: Place) -> str:
 def _read(given: str) -> Place:
     epoch, tx, number = place_of("changes", given, 3)
     if not (isinstance(epoch, str) and isinstance(tx, int) and isinstance(number, int)):
-        raise invalid("after: it is no cursor of changes; begin without one")
+        raise no_place()
     if not (0 <= tx < 2**63 and 0 <= number < 2**63):
-        raise invalid("after: it is no cursor of changes; begin without one")
+        raise no_place()
     return Place(epoch, tx, number)
