@@ -1,0 +1,447 @@
+"""The operator's API over both databases: who may come in, what is answered to whom knows already, what a request does twice."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import delete, select
+from werkzeug.test import TestResponse
+
+from console import once
+from console.app import create_app
+from ingest import queries, store, tokens
+from ingest.access import Role
+from ingest.clock import now_ms
+from ingest.database import Database
+from ingest.models import Event, Item, Request, Submission
+from ingest.samples import make_video
+from ingest.settings import Settings
+from ingest.statuses import News
+from tests.console import fill
+
+pytestmark = pytest.mark.integration
+
+KEY, SECRET = "sk-vendor-key-that-nobody-may-see", "the-secret-that-signs-callbacks"
+API = "/api/v1"
+#: Nothing of it may be asked without a token.
+CLOSED = ("/metrics", "/docs", "/", f"{API}/openapi.json")
+HEALTH = ("/healthz", "/readyz", "/healthz/pipeline")
+
+
+class Caller:
+    """One who holds a token."""
+
+    def __init__(self, app: Flask, token: str) -> None:
+        self.token = token
+        self._client: FlaskClient = app.test_client()
+
+    def get(self, path: str, **headers: str) -> TestResponse:
+        return self._client.get(path, headers=self._headers(headers))
+
+    def post(self, path: str, body: Any = None, **headers: str) -> TestResponse:
+        return self._client.post(path, json=body, headers=self._headers(headers))
+
+    def _headers(self, more: dict[str, str]) -> dict[str, str]:
+        named = {name.replace("_", "-"): value for name, value in more.items()}
+        return {"Authorization": f"Bearer {self.token}"} | named
+
+
+@pytest.fixture
+def app(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Flask:
+    fill(database)
+    (tmp_path / "library").mkdir()
+    variables = {
+        "INGEST_HOME": str(tmp_path / "home"),
+        "MEMORIES_API_KEY": KEY,
+        "INGEST_SECRET": SECRET,
+        "INGEST_REDIS_URL": "redis://127.0.0.1:1/0",
+        "INGEST_LIBRARY_ROOTS": str(tmp_path / "library"),
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return create_app(Settings(), database)  # type: ignore[call-arg]
+
+
+def _caller(app: Flask, database: Database, name: str, role: Role) -> Caller:
+    with database.write() as session:
+        token = store.add_token(session, name, role)
+    assert token is not None
+    return Caller(app, token)
+
+
+@pytest.fixture
+def operator(app: Flask, database: Database) -> Caller:
+    return _caller(app, database, "operator", Role.OPERATE)
+
+
+@pytest.fixture
+def reader(app: Flask, database: Database) -> Caller:
+    return _caller(app, database, "reader", Role.READ)
+
+
+def _document(caller: Caller) -> dict[str, Any]:
+    return json.loads(caller.get(f"{API}/openapi.json").text)
+
+
+def _filled(path: str) -> str:
+    for name, value in {"job": "1", "item": "1", "callback": "1", "lane": "upload", "account": "account"}.items():
+        path = path.replace(f"{{{name}}}", value)
+    return path
+
+
+def _tell(database: Database, item: int, news: News) -> None:
+    with database.write() as session:
+        assert store.tell(session, item, news) is not None
+
+
+# What is answered to whom knows already
+
+
+@pytest.mark.parametrize(
+    "path", ["/stats", "/jobs/1", "/jobs", "/items?job=1", "/items/1", "/items?status=QUEUED&kind=link&order=oldest"]
+)
+def test_an_unchanged_answer_is_not_sent_again_and_a_changed_one_is(
+    operator: Caller, database: Database, path: str
+) -> None:
+    first = operator.get(API + path)
+    assert first.status_code == HTTPStatus.OK and not first.headers["ETag"].startswith("W/")
+    again = operator.get(API + path, If_None_Match=first.headers["ETag"])
+    assert (again.status_code, again.data, again.headers["ETag"]) == (
+        HTTPStatus.NOT_MODIFIED,
+        b"",
+        first.headers["ETag"],
+    )
+    with database.write() as session:
+        store.warn(session, 1, "another codec")
+    changed = operator.get(API + path, If_None_Match=first.headers["ETag"])
+    assert changed.status_code == HTTPStatus.OK and changed.headers["ETag"] != first.headers["ETag"]
+
+
+def test_a_pause_changes_what_is_said_of_jobs_and_totals(operator: Caller) -> None:
+    tags = {path: operator.get(API + path).headers["ETag"] for path in ("/stats", "/jobs/1")}
+    assert operator.post(f"{API}/accounts/account/pause", {"reason": "quota"}).status_code == HTTPStatus.OK
+    for path, tag in tags.items():
+        answer = operator.get(API + path, If_None_Match=tag)
+        assert answer.status_code == HTTPStatus.OK and "quota" in answer.text
+
+
+def test_callbacks_change_with_what_becomes_of_them(operator: Caller) -> None:
+    first = operator.get(f"{API}/callbacks")
+    assert operator.get(f"{API}/callbacks", If_None_Match=first.headers["ETag"]).status_code == HTTPStatus.NOT_MODIFIED
+    assert operator.post(f"{API}/callbacks/2/replay").json == {"replayed": 1}
+    after = operator.get(f"{API}/callbacks", If_None_Match=first.headers["ETag"])
+    assert after.status_code == HTTPStatus.OK
+    assert {one["id"]: one["state"] for one in after.json["callbacks"]}[2] == "new"  # type: ignore[index]
+
+
+# Pages
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("/items?", "items"), ("/items?order=oldest&", "items"), ("/jobs?", "jobs"), ("/callbacks?", "callbacks")],
+)
+def test_pages_show_each_row_once(operator: Caller, path: str, name: str) -> None:
+    key = "job" if name == "jobs" else "id"
+    whole = [one[key] for one in operator.get(f"{API}{path}limit=100").json[name]]  # type: ignore[index]
+    found, cursor = list[int](), ""
+    while True:
+        page = operator.get(f"{API}{path}limit=1{cursor}").json
+        assert page is not None
+        found += [one[key] for one in page[name]]
+        if page["next"] is None:
+            break
+        cursor = f"&cursor={page['next']}"
+    assert found == whole and len(whole) == len(set(whole)) > 1
+
+
+def test_a_cursor_of_other_filters_leads_nowhere(operator: Caller) -> None:
+    cursor = operator.get(f"{API}/items?limit=1").json["next"]  # type: ignore[index]
+    answer = operator.get(f"{API}/items?limit=1&status=FAIL&cursor={cursor}")
+    assert (answer.status_code, answer.json["type"]) == (
+        HTTPStatus.NOT_FOUND,
+        "urn:memories-ingest:problem:unknown-cursor",
+    )  # type: ignore[index]
+
+
+@pytest.mark.parametrize("cursor", ["x", "W10", "WzFd", "%00", "é", "WyJhIiwgInQiLCB0cnVlXQ", "bnVsbA"])
+def test_a_made_up_cursor_is_never_our_fault(operator: Caller, cursor: str) -> None:
+    for path in ("/items?cursor=", "/jobs?cursor=", "/callbacks?cursor=", "/changes?after="):
+        assert operator.get(f"{API}{path}{cursor}").status_code == HTTPStatus.NOT_FOUND
+
+
+# Changes
+
+
+def test_a_long_poll_returns_soon_after_a_change_and_otherwise_at_its_end(operator: Caller, database: Database) -> None:
+    place = operator.get(f"{API}/changes").json["next"]  # type: ignore[index]
+    begun = time.monotonic()
+    assert operator.get(f"{API}/changes?after={place}&wait=0.6").json["changes"] == []  # type: ignore[index]
+    assert time.monotonic() - begun >= 0.6
+    later = threading.Timer(0.3, _tell, (database, 15, News.CANCEL))
+    later.start()
+    begun = time.monotonic()
+    (change,) = operator.get(f"{API}/changes?after={place}&wait=25").json["changes"]  # type: ignore[index]
+    assert time.monotonic() - begun < 10
+    assert (change["item"]["id"], change["from"], change["to"]) == (15, "QUEUED", "CANCELLED")
+    later.join()
+
+
+def test_who_was_away_for_too_long_is_told_to_begin_again(operator: Caller, database: Database) -> None:
+    place = operator.get(f"{API}/changes").json["next"]  # type: ignore[index]
+    _tell(database, 15, News.CANCEL)
+    _tell(database, 16, News.CANCEL)
+    store.count_all(database)
+    with database.write() as session:
+        store.forget_events(session, list(session.execute(select(Event.id)).scalars()))
+    answer = operator.get(f"{API}/changes?after={place}")
+    assert (answer.status_code, answer.json["type"]) == (HTTPStatus.GONE, "urn:memories-ingest:problem:cursor-too-old")  # type: ignore[index]
+
+
+# The same request twice
+
+
+def _links(*names: str) -> dict[str, Any]:
+    return {"command": "add", "sources": [f"https://new.example/{name}.mp4" for name in names]}
+
+
+def _jobs(database: Database) -> int:
+    with database.read() as session:
+        return len(queries.jobs(session, 1000))
+
+
+def test_a_request_with_a_key_is_carried_out_once_and_answered_alike(operator: Caller, database: Database) -> None:
+    first = operator.post(f"{API}/jobs", _links("a", "b"), Idempotency_Key="k1")
+    assert first.status_code == HTTPStatus.ACCEPTED and first.headers["Location"] == f"{API}/jobs/{first.json['job']}"  # type: ignore[index]
+    assert int(first.headers["Retry-After"]) >= 1
+    number = _jobs(database)
+    again = operator.post(f"{API}/jobs", _links("a", "b"), Idempotency_Key="k1")
+    assert (again.json, again.status_code, again.headers["Idempotency-Replayed"]) == (
+        first.json,
+        first.status_code,
+        "true",
+    )
+    assert again.headers["Location"] == first.headers["Location"]
+    assert _jobs(database) == number
+    other = operator.post(f"{API}/jobs", _links("c"), Idempotency_Key="k1")
+    assert (other.status_code, other.json["type"].rpartition(":")[2]) == (HTTPStatus.CONFLICT, "key-reused")  # type: ignore[index]
+
+
+def test_keys_of_two_tokens_are_apart(operator: Caller, app: Flask, database: Database) -> None:
+    second = _caller(app, database, "second", Role.OPERATE)
+    first = operator.post(f"{API}/jobs", _links("a"), Idempotency_Key="k1").json
+    assert second.post(f"{API}/jobs", _links("z"), Idempotency_Key="k1").json != first
+
+
+def test_a_request_that_came_to_nothing_frees_its_key(operator: Caller) -> None:
+    bad = {"command": "add", "sources": ["https://"]}
+    assert operator.post(f"{API}/jobs", bad, Idempotency_Key="k1").status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert operator.post(f"{API}/jobs", _links("a"), Idempotency_Key="k1").status_code == HTTPStatus.ACCEPTED
+
+
+@pytest.fixture
+def begun(operator: Caller, database: Database) -> Callable[[str, int | None], None]:
+    """A request that some process has begun: its row, as another owner's, with the job it has made so far."""
+
+    def begin(owner: str, age_ms: int | None) -> None:
+        operator.post(f"{API}/jobs", _links("a", "b", "c"), Idempotency_Key="k1")
+        with database.write() as session:
+            row = session.execute(select(Request)).scalars().one()
+            row.status, row.body, row.location, row.owner = None, None, None, owner
+            row.started_at = now_ms() - (age_ms or 0)
+            session.add(row)
+            last = session.execute(select(Item).order_by(Item.id.desc())).scalars().first()  # type: ignore[union-attr]
+            assert last is not None
+            session.execute(delete(Event).where(Event.item_id == last.id))  # type: ignore[arg-type]
+            session.delete(last)  # it died before the last of them was written
+
+    return begin
+
+
+def test_a_request_under_way_is_not_begun_a_second_time(
+    operator: Caller, begun: Callable[[str, int | None], None]
+) -> None:
+    begun("another process", 0)
+    answer = operator.post(f"{API}/jobs", _links("a", "b", "c"), Idempotency_Key="k1")
+    assert (answer.status_code, answer.json["type"].rpartition(":")[2]) == (HTTPStatus.CONFLICT, "in-flight")  # type: ignore[index]
+    assert answer.headers["Retry-After"]
+
+
+def test_a_request_whose_process_died_goes_on_with_its_job(
+    operator: Caller, database: Database, begun: Callable[[str, int | None], None]
+) -> None:
+    begun("a process that died", round(once._LEASE * 1000) + 1)
+    number = _jobs(database)
+    answer = operator.post(f"{API}/jobs", _links("a", "b", "c"), Idempotency_Key="k1")
+    assert answer.status_code == HTTPStatus.ACCEPTED and _jobs(database) == number
+    job = answer.json["job"]  # type: ignore[index]
+    with database.read() as session:
+        sources = [one.source for one in queries.items(session, job_id=job)]
+    assert sorted(sources) == sorted(_links("a", "b", "c")["sources"])
+
+
+# What may be imported
+
+
+def test_paths_are_taken_from_the_library_alone(operator: Caller, tmp_path: Path) -> None:
+    make_video(tmp_path / "library" / "a.mp4")
+    inside = operator.post(f"{API}/jobs", {"command": "add", "sources": [str(tmp_path / "library")]})
+    assert (inside.status_code, inside.json["queued"]) == (HTTPStatus.ACCEPTED, 1)  # type: ignore[index]
+    (tmp_path / "secret.mp4").write_bytes(b"x")
+    said = []
+    for outside in ("secret.mp4", "nothing.mp4"):
+        answer = operator.post(f"{API}/jobs", {"command": "add", "sources": [str(tmp_path / outside)]})
+        assert answer.status_code == HTTPStatus.FORBIDDEN
+        said.append(answer.json["detail"].replace(outside, ""))  # type: ignore[index]
+    assert said[0] == said[1]  # whether it exists is not told
+
+
+def test_a_caption_that_could_not_be_answered_is_refused(operator: Caller) -> None:
+    body = {"command": "caption", "prompt": "What?", "sources": ["https://new.example/a.mp4"]}
+    assert operator.post(f"{API}/jobs", body).status_code == HTTPStatus.CONFLICT
+    made = operator.post(f"{API}/jobs", body | {"sync": True})
+    assert (made.status_code, made.json["items"]) == (HTTPStatus.ACCEPTED, 1)  # type: ignore[index]
+
+
+# What may be done
+
+
+def test_what_failed_is_tried_again_and_what_waits_is_stopped(operator: Caller, database: Database) -> None:
+    tried = operator.post(f"{API}/jobs/1/retry", {"error_code": ["empty"]}).json
+    assert tried is not None and (tried["queued"], tried["passed_over"]) == (1, 0)
+    dry = operator.post(f"{API}/jobs/1/retry", {"dry_run": True}).json
+    assert dry is not None and dry["queued"] + dry["asked"] + dry["passed_over"] > 0
+    assert operator.post(f"{API}/items/15/cancel").json == {"cancelled": True, "status": "CANCELLED", "why": None}
+    assert operator.post(f"{API}/items/15/cancel").json["cancelled"] is False  # type: ignore[index]
+    before = operator.get(f"{API}/jobs/1").json["counts"]["QUEUED"]  # type: ignore[index]
+    assert operator.post(f"{API}/jobs/1/cancel").json["cancelled"] == before > 0  # type: ignore[index]
+
+
+@pytest.mark.parametrize("scope", ["jobs/1", "lanes/upload", "accounts/account"])
+def test_what_is_held_back_goes_on_when_it_is_resumed(operator: Caller, scope: str) -> None:
+    paused = operator.post(f"{API}/{scope}/pause", {"reason": "for now", "seconds": 600}).json
+    assert paused is not None and paused["by"] == "operator" and paused["until"] is not None
+    assert operator.post(f"{API}/{scope}/resume").json == {"resumed": True, "paused": None}
+    assert operator.post(f"{API}/{scope}/resume").json == {"resumed": False, "paused": None}
+
+
+# Who may come in
+
+
+def test_a_token_that_reads_changes_nothing(reader: Caller, database: Database) -> None:
+    def everything() -> tuple[Any, ...]:
+        with database.read() as session:
+            pauses = [(one.scope, one.by) for one in queries.pauses(session)]
+            return queries.version(session), pauses, queries.callbacks_version(session), len(queries.jobs(session))
+
+    before, tried = everything(), 0
+    for path, operations in _document(reader)["paths"].items():
+        if "post" in operations:
+            answer = reader.post(_filled(path), {})
+            assert answer.status_code == HTTPStatus.FORBIDDEN, path
+            tried += 1
+    assert tried >= 12 and everything() == before
+
+
+def test_without_a_token_only_health_answers(app: Flask, reader: Caller) -> None:
+    client = app.test_client()
+    for path, operations in _document(reader)["paths"].items():
+        for method in operations:
+            answer = client.open(_filled(path), method=method.upper(), json={} if method == "post" else None)
+            assert (answer.status_code != HTTPStatus.UNAUTHORIZED) == (path in HEALTH), (method, path)
+    for path in CLOSED:
+        assert client.get(path).status_code == HTTPStatus.UNAUTHORIZED, path
+
+
+def test_health_tells_strangers_no_more_than_that(app: Flask) -> None:
+    for path in HEALTH:
+        text = app.test_client().get(path).text
+        assert KEY not in text and "redis://" not in text and "sqlite" not in text and "@" not in text
+
+
+def test_a_revoked_token_opens_nothing_after_a_moment(reader: Caller, database: Database) -> None:
+    assert reader.get(f"{API}/stats").status_code == HTTPStatus.OK
+    with database.write() as session:
+        assert store.revoke_token(session, "reader")
+    deadline = time.monotonic() + 5
+    while reader.get(f"{API}/stats").status_code != HTTPStatus.UNAUTHORIZED:
+        assert time.monotonic() < deadline
+
+
+def test_a_hundred_wrong_tokens_are_slowed_and_the_right_one_is_not(app: Flask, reader: Caller) -> None:
+    assert reader.get(f"{API}/stats").status_code == HTTPStatus.OK
+    told = [Caller(app, f"ingest-1-{number:040}").get(f"{API}/stats") for number in range(100)]
+    slowed = [one for one in told if one.status_code == HTTPStatus.TOO_MANY_REQUESTS]
+    assert len(slowed) >= 85 and all(int(one.headers["Retry-After"]) > 0 for one in slowed)
+    assert {one.status_code for one in told} == {HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS}
+    assert reader.get(f"{API}/stats").status_code == HTTPStatus.OK
+
+
+def test_a_link_becomes_a_cookie_with_which_no_other_site_can_change_anything(app: Flask, operator: Caller) -> None:
+    browser = app.test_client()
+    came = browser.get(f"/?token={operator.token}")
+    assert came.status_code == HTTPStatus.SEE_OTHER and "token" not in came.headers["Location"]
+    assert "HttpOnly" in came.headers["Set-Cookie"] and "SameSite=Strict" in came.headers["Set-Cookie"]
+    assert browser.get("/docs").status_code == HTTPStatus.OK
+    path = f"{API}/jobs/1/pause"
+    for site in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}, {}):
+        assert browser.post(path, json={}, headers=site).status_code == HTTPStatus.FORBIDDEN
+    assert browser.post(path, json={}, headers={"Sec-Fetch-Site": "same-origin"}).status_code == HTTPStatus.OK
+
+
+def test_no_key_and_no_callback_token_is_in_any_answer(operator: Caller, database: Database) -> None:
+    with database.read() as session:
+        short_ids = list(session.execute(select(Submission.short_id)).scalars())
+    signed = [tokens.sign(SECRET, "upload", one).rpartition(".")[2] for one in short_ids]
+    assert short_ids
+    for path, operations in _document(operator)["paths"].items():
+        if "get" in operations:
+            for tried in (_filled(path), f"{_filled(path)}?limit=x", path):
+                text = operator.get(tried).text
+                assert not any(secret in text for secret in (KEY, SECRET, *signed, operator.token)), tried
+    assert KEY not in operator.get("/metrics").text
+
+
+def test_a_problem_is_one_document_with_a_stable_type(operator: Caller) -> None:
+    for path, status, kind in (
+        ("/jobs/999", 404, "not-found"),
+        ("/items?limit=0", 422, "invalid"),
+        ("/items?status=NOTHING", 422, "invalid"),
+        ("/nothing", 404, "not-found"),
+    ):
+        answer = operator.get(API + path)
+        assert (answer.status_code, answer.mimetype) == (status, "application/problem+json")
+        told = answer.json
+        assert told is not None and told["type"] == f"urn:memories-ingest:problem:{kind}" and told["status"] == status
+    answer = operator.post(f"{API}/stats")
+    assert answer.status_code == HTTPStatus.METHOD_NOT_ALLOWED and "GET" in answer.headers["Allow"]
+
+
+def test_the_database_that_is_away_is_said_and_nothing_else(app: Flask, operator: Caller, database: Database) -> None:
+    from sqlalchemy import event
+    from sqlalchemy.exc import OperationalError
+
+    def away(*_: Any) -> None:
+        raise OperationalError("SELECT secret", {}, Exception("no route"))
+
+    assert operator.get(f"{API}/stats").status_code == HTTPStatus.OK
+    event.listen(database.engine, "before_cursor_execute", away)
+    try:
+        answer = operator.get(f"{API}/items")
+    finally:
+        event.remove(database.engine, "before_cursor_execute", away)
+    assert (answer.status_code, answer.json["type"].rpartition(":")[2]) == (503, "database")  # type: ignore[index]
+    assert "secret" not in answer.text and answer.headers["Retry-After"]
+
+
+@pytest.fixture(autouse=True)
+def _closed(database: Database) -> Iterator[None]:
+    yield
+    database.engine.dispose()
