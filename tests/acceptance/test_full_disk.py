@@ -15,7 +15,7 @@ TIMINGS = "poll=1s,unsure=3s,lease=2s"
 
 
 @pytest.mark.parametrize(
-    ("links", "seconds"), [pytest.param(12, 2, id="some"), pytest.param(150, 12, id="many", marks=pytest.mark.storm)]
+    ("links", "seconds"), [pytest.param(40, 5, id="some"), pytest.param(150, 12, id="many", marks=pytest.mark.storm)]
 )
 def test_an_import_outlives_a_full_disk(home: Path, links: int, seconds: int) -> None:
     with small_disk(home, 32), sandbox("--limits", LIMITS, "--answer", "0.2-0.8") as vendor:
