@@ -209,7 +209,8 @@ def test_no_odd_source_crashes(tmp_path, source):
     plan = examine([source], cwd=tmp_path / "nowhere", stdin=io.StringIO(""))
     for problem in plan.problems:
         problem.encode()
-    assert plan.problems or len(list(plan.found())) == 1
+    # The first is enough: "/" is a source too, and holds the whole machine.
+    assert plan.problems or next(plan.found(), None)
 
 
 # Manifests
