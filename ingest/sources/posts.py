@@ -14,6 +14,8 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 from ingest.sources.links import is_direct
 
 TIKTOK, YOUTUBE, INSTAGRAM = PLATFORMS = "tiktok", "youtube", "instagram"
+#: As they write themselves, for sentences.
+NAMES = {TIKTOK: "TikTok", YOUTUBE: "YouTube", INSTAGRAM: "Instagram"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +93,15 @@ _INSTAGRAM_HOSTS = re.compile(r"(?:(?:www|m)\.)?instagram\.com|(?:www\.)?instagr
 # What yt-dlp leaves out: embeds, old mobile pages and photo posts; share links; tabs of a profile.
 _TIKTOK_POST = re.compile(r"/(?:@[^/]*/photo|(?:embed|player)/v\d+|v|video)/(\d+)(?:\.html)?/?")
 _TIKTOK_PLAYLIST = re.compile(r"/@[^/]+/playlist/.+")
+_TIKTOK_LIVE = re.compile(r"/share/live/\d+/?")
 _INSTAGRAM_TAB = re.compile(r"/([\w.]+)/(?:reels|tagged|channel|igtv)/?")
 _FORWARDED = {TIKTOK: ("/t/",), YOUTUBE: ("/attribution_link", "/redirect"), INSTAGRAM: ("/share/",)}
 #: First words of Instagram's own pages, which yt-dlp takes for names of users.
-_INSTAGRAM_OWN = frozenset({"about", "accounts", "developer", "direct", "explore", "legal", "stories"})
+INSTAGRAM_OWN = re.compile(
+    r"about|accounts|api|ar|challenge|developer|direct|directory|download|emails|explore|graphql|legal|"
+    r"nametag|oauth|p|privacy|reel|reels|s|share|stories|terms|tv|web",
+    re.IGNORECASE,
+)
 
 
 def recognise(url: str, *, elsewhere: bool = True) -> Recognised | None:
@@ -162,7 +169,7 @@ def _verdict(platform: str, parts: SplitResult, taker: str, found_id: str) -> Re
     if taker == "YoutubeTab":
         return _youtube_tab(parts, found_id)
     handle = re.split(r"[?#]", found_id)[0]  # yt-dlp's pattern for Instagram swallows the query
-    if taker in _PROFILES and not (platform == INSTAGRAM and handle in _INSTAGRAM_OWN):
+    if taker in _PROFILES and not (platform == INSTAGRAM and INSTAGRAM_OWN.fullmatch(handle)):
         return Creator(platform, handle)
     return NoPost(platform, _PAGES.get(taker, "a page"))
 
@@ -185,8 +192,10 @@ def _gap(platform: str, parts: SplitResult) -> Recognised:
         return Post(TIKTOK, post[1])
     if platform == TIKTOK and _TIKTOK_PLAYLIST.fullmatch(parts.path):
         return NoPost(TIKTOK, "a playlist")
+    if platform == TIKTOK and _TIKTOK_LIVE.fullmatch(parts.path):
+        return NoPost(TIKTOK, "a live stream")
     tab = _INSTAGRAM_TAB.fullmatch(parts.path) if platform == INSTAGRAM else None
-    if tab and tab[1] not in _INSTAGRAM_OWN:
+    if tab and not INSTAGRAM_OWN.fullmatch(tab[1]):
         return Creator(INSTAGRAM, tab[1])
     return NoPost(platform)
 

@@ -26,7 +26,6 @@ from ingest.sources.roots import LEADS_OUT, Roots
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _BARE_HOST = re.compile(r"(?:[\w-]+\.)+[A-Za-z]{2,}/")
-_NAMES = {posts.TIKTOK: "TikTok", posts.YOUTUBE: "YouTube", posts.INSTAGRAM: "Instagram"}
 _STDIN = "standard input"
 #: Sentences that are kept; the others are counted.
 MOST_PROBLEMS = 100
@@ -391,16 +390,16 @@ def _no_post(url: str, page: posts.Creator | posts.NeedsNetwork | posts.NoPost |
     match page:
         case posts.Creator(platform, _, what):
             return (
-                f"'{url}' is a {what} of {_NAMES[platform]}, not a post: give the addresses of its posts; "
+                f"'{url}' is a {what} of {posts.NAMES[platform]}, not a post: give the addresses of its posts; "
                 "following a profile is not built yet."
             )
         case posts.NeedsNetwork(platform):
             return (
-                f"'{url}' is a short or forwarding address of {_NAMES[platform]}, which cannot be resolved "
+                f"'{url}' is a short or forwarding address of {posts.NAMES[platform]}, which cannot be resolved "
                 "offline: open it and give the full address of the post it leads to."
             )
         case posts.NoPost(platform, what):
-            return f"'{url}' is {what} of {_NAMES[platform]}, not a post: give the address of each post."
+            return f"'{url}' is {what} of {posts.NAMES[platform]}, not a post: give the address of each post."
         case posts.OtherPlatform(name):
             return (
                 f"'{url}' is a page of {name}: Memories.ai takes posts of TikTok, YouTube and Instagram "

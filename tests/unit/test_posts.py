@@ -144,10 +144,13 @@ def test_a_profile_or_hashtag_is_a_creator_not_a_post(url, creator):
         ("https://www.tiktok.com/@u/playlist/name-7303390000000000000", "a playlist"),
         ("https://www.tiktok.com/music/some-sound-7303390000000000000", "a sound"),
         ("https://www.tiktok.com/@u/live", "a live stream"),
+        ("https://m.tiktok.com/share/live/7303390000000000000/?language=en", "a live stream"),
         ("https://www.tiktok.com/foryou", "a page"),
         ("https://www.instagram.com/stories/u/123/", "a story"),
         ("https://www.instagram.com/explore/", "a page"),
         ("https://www.instagram.com/accounts/login/", "a page"),
+        ("https://www.instagram.com/reels/", "a page"),
+        ("https://www.instagram.com/privacy", "a page"),
     ],
 )
 def test_other_pages_of_a_platform_are_no_posts(url, what):
