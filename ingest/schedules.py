@@ -306,7 +306,8 @@ def _elapsed(cron: str, zone: ZoneInfo, first: int) -> int:
 
 def _named(cron: str, zone: ZoneInfo, first: int) -> int:
     """At ``first`` or later, for a cron that names hours: once for each."""
-    times = (_instant(zone, shown) for shown in _shown(cron, first + _offset(zone, first)))
+    # By what the clock shows a second before: if it leaps at ``first``, what it leaps over is due now.
+    times = (_instant(zone, shown) for shown in _shown(cron, first + _offset(zone, first - 1)))
     return next(due for due in times if due >= first)
 
 
