@@ -2,7 +2,7 @@
 
 import re
 from typing import NamedTuple
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 
 class Post(NamedTuple):
@@ -25,16 +25,24 @@ _PATHS = {
 _TIKTOK_SHORT = re.compile(r"/([\w-]+)")
 
 
-def recognise(url: str) -> Post | None:
-    """The post behind `url`, or None when it is none of a known platform."""
+def site_of(url: str) -> tuple[str, SplitResult] | None:
+    """The site of an address of a known platform, and the address in its parts; else None."""
     try:
         parts = urlsplit(url.strip())
     except ValueError:
         return None
     host = (parts.hostname or "").lower()
     site = next((site for site in _PLATFORMS if host == site or host.endswith("." + site)), None)
-    if site is None or parts.scheme not in ("http", "https"):
+    return None if site is None or parts.scheme not in ("http", "https") else (site, parts)
+
+
+def recognise(url: str) -> Post | None:
+    """The post behind `url`, or None when it is none of a known platform."""
+    found = site_of(url)
+    if found is None:
         return None
+    site, parts = found
+    host = (parts.hostname or "").lower()
     if site == "youtube.com" and parts.path == "/watch":
         post_id = parse_qs(parts.query).get("v", [""])[0]
         return Post("youtube", post_id) if post_id else None
