@@ -9,15 +9,13 @@ from sandbox import answers, forms, library, shapes
 from sandbox.answers import Refusal
 from sandbox.calls import Calls
 from sandbox.faults import check_faults
-from sandbox.posts import recognise
+from sandbox.scrapers import add_scrapers
 from sandbox.server import BrokenBody
 from sandbox.understand import add_understand
 from sandbox.vendor import Vendor
 
 DEFAULT_PAGE, LARGEST_PAGE = 20, 200
 LARGEST_DELETE = 100
-LARGEST_BATCH = 50
-QUALITIES = ("260", "360", "480", "720", "1080", "1440", "2160")
 
 
 def create_app(vendor: Vendor) -> Flask:
@@ -57,17 +55,6 @@ def create_app(vendor: Vendor) -> Flask:
             forms.extras(fields),
         )
         return shapes.accepted(video)
-
-    def scrape(where: str) -> dict[str, Any]:
-        """contract B.2 U3, U4"""
-        fields = forms.read_fields(request)
-        urls = forms.words(fields, "video_urls") + forms.words(fields, "tiktok_post_urls")
-        _check_posts(urls)
-        if str(fields.get("quality") or "720") not in QUALITIES:
-            raise Refusal(f"quality is none of {', '.join(QUALITIES)}")
-        unique_id = forms.namespace(fields) if where == library.PRIVATE else library.DEFAULT_NAMESPACE
-        task = vendor.take_posts(urls, where, unique_id, forms.callback(fields, request.args))
-        return {"taskId": task.task_id}
 
     def list_videos() -> dict[str, Any]:
         """contract B.3 L1"""
@@ -127,7 +114,7 @@ def create_app(vendor: Vendor) -> Flask:
     def public_detail() -> dict[str, Any] | None:
         """contract B.3 L6"""
         video = vendor.library.find(_required("video_no"), library.PUBLIC)
-        return None if video is None else shapes.public_detail(video, options.late_size)
+        return None if video is None else shapes.public_detail(video, options.late_size, *vendor.facts(video))
 
     def delete_videos() -> None:
         """contract B.3 L2: a bare array with `unique_id` in the query, or an object (E.2 22)"""
@@ -144,8 +131,6 @@ def create_app(vendor: Vendor) -> Flask:
 
     calls.add("upload", "POST", "upload", upload, slow=True)
     calls.add("upload", "POST", "upload_url", upload_url, slow=True)
-    calls.add("scrape", "POST", "scraper_url", lambda: scrape(library.PRIVATE), slow=True)
-    calls.add("scrape", "POST", "scraper_url_public", lambda: scrape(library.PUBLIC), slow=True)
     calls.add("image", "POST", "upload_img", upload_img, slow=True)
     calls.add("list", "POST", "list_videos", list_videos)
     calls.add("list", "POST", "img_list_page", list_images)
@@ -155,6 +140,7 @@ def create_app(vendor: Vendor) -> Flask:
     calls.add("detail", "GET", "get_private_video_detail", private_details)
     calls.add("detail", "GET", "get_public_video_detail", public_detail)
     calls.add("delete", "POST", "delete_videos", delete_videos)
+    add_scrapers(calls, vendor)
     add_understand(app, vendor)
     _add_controls(app, vendor)
     _add_errors(app, vendor)
@@ -238,16 +224,3 @@ def _required(name: str) -> str:
     if not value:
         raise Refusal(f"the parameter '{name}' is missing")
     return value
-
-
-def _check_posts(urls: list[str]) -> None:
-    if not urls:
-        raise Refusal("video_urls is missing or empty")
-    if len(urls) > LARGEST_BATCH:
-        raise Refusal(f"more than {LARGEST_BATCH} urls in one call")
-    posts = [recognise(url) for url in urls]
-    for url, post in zip(urls, posts, strict=True):
-        if post is None:
-            raise Refusal(f"no post of a supported platform: {url}")
-    if len({post.platform for post in posts if post}) > 1:
-        raise Refusal("video_urls must all be of one platform")

@@ -8,6 +8,7 @@ from typing import Any
 
 from sandbox.posts import Post, recognise
 from sandbox.probe import Verdict
+from sandbox.world import Look
 
 DEFAULT_NAMESPACE = "default"
 PRIVATE, PUBLIC = "private", "public"
@@ -39,6 +40,7 @@ class Video:
     deleted: bool = False
     stuck: bool = False  # its parsing never ends
     listed_from: float = 0.0  # monotonic; absent from list and metadata before
+    refreshed_ms: int = 0  # when a task last brought its post, which renews the metadata
     awaited_by: list["Task"] = field(default_factory=list)  # tasks to be told when it is indexed
 
     @property
@@ -65,6 +67,10 @@ class Task:
     status: str = RUNNING
     video_nos: list[str] = field(default_factory=list)
     withheld: list[str] = field(default_factory=list)  # urls whose posts it keeps back, though they exist
+    hidden: list[str] = field(default_factory=list)  # urls whose posts nobody could see when it was asked for
+    looks: list[Look] = field(default_factory=list)  # what it saw of each page, when pages were asked for
+    new_nos: list[str] = field(default_factory=list)  # of `video_nos`: those that it brought first
+    ended_ms: int | None = None
 
 
 class Library:
@@ -132,16 +138,25 @@ class Library:
                     if video.post is not None:
                         self._posts.pop((video.library, video.unique_id, video.post), None)
 
-    def withheld(self) -> list[str]:
-        """URLs of posts that a task kept back and that no task has brought; one for each post."""
+    def unbrought(self, kept: Callable[[Task], list[str]]) -> list[str]:
+        """URLs of posts that a task kept back, by `kept`, and that no task has brought; one for each post."""
         with self.lock:
             brought = {(video.library, video.unique_id, video.post) for video in self.videos.values()}
             missing = {
                 (task.library, task.unique_id, recognise(url)): url
                 for task in self.tasks.values()
-                for url in task.withheld
+                for url in kept(task)
             }
         return [url for post, url in missing.items() if post not in brought]
+
+    def numbers_of(self, posts: set[Post]) -> dict[Post, list[str]]:
+        """The ids of the videos that each of `posts` has, in all libraries and namespaces."""
+        found: dict[Post, list[str]] = {}
+        with self.lock:
+            for video in self.videos.values():
+                if video.post in posts and not video.deleted:
+                    found.setdefault(video.post, []).append(video.video_no)
+        return found
 
     def duplicates(self) -> list[dict[str, Any]]:
         """Bytes or links that one namespace accepted more than once; repeated posts are none."""

@@ -53,6 +53,7 @@ class Options:
     k3: bool = True
     k2_message: bool = False
     k4_response: bool = False
+    live_counters: bool = False
     codecs: tuple[str, ...] = CODECS
     faults: dict[str, float] = field(default_factory=dict)
     slow: float = SLOW
@@ -85,6 +86,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
         k3=not given.no_k3,
         k2_message=given.k2_message,
         k4_response=given.k4_response,
+        live_counters=given.live_counters,
         codecs=given.codecs,
         faults=given.faults,
         slow=given.slow,
@@ -108,7 +110,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Times are seconds: 2 or 0.5-2 (drawn anew each time). "
         "Controls without a key: GET /_sandbox/report, POST /_sandbox/reset, GET /_sandbox/health, "
         "GET /_sandbox/faults, POST /_sandbox/faults {NAME: PROBABILITY, ...} (replaces the set), "
-        'POST /_sandbox/credit {"calls": N or null}, POST /_sandbox/key {"refused": true or false}.',
+        'POST /_sandbox/credit {"calls": N or null}, POST /_sandbox/key {"refused": true or false}, '
+        'GET /_sandbox/profiles, POST /_sandbox/profiles {"url": ..., "posts": N, "grow_every": SECONDS, "kind": ...}, '
+        'POST /_sandbox/posts/add {"profile": ...}, /remove and /restore {"post": ...}.',
         allow_abbrev=False,
     )
     add = parser.add_argument
@@ -153,6 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--no-k3", action="store_true", help="no callback for each scraped video that is indexed")
     add("--k2-message", action="store_true", help="a task's callback carries a message")
     add("--k4-response", action="store_true", help="a caption's callback carries data.response, not data.text")
+    add("--live-counters", action="store_true", help="counters move by themselves, not with each scrape")
     add(
         "--caption-seconds",
         type=_span,

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+from sandbox.addresses import player
+from sandbox.counters import counters
 from sandbox.images import READY, Image
 from sandbox.library import Video
+from sandbox.profiles import Published
 
 
 def accepted(video: Video) -> dict[str, Any]:
@@ -69,25 +72,21 @@ def private_details(video: Video, late: bool) -> dict[str, Any]:
     }
 
 
-def public_detail(video: Video, late: bool) -> dict[str, Any]:
-    """contract B.3 L6; `publish_time` is in seconds, all else in ms"""
+def public_detail(video: Video, late: bool, published: Published, at_ms: int) -> dict[str, Any]:
+    """contract B.3 L6; `publish_time` is in seconds, all else in ms; counters of the moment `at_ms`"""
     return {
         "duration": _technical(video, late)["duration"],
         "status": video.status,
         "video_no": video.video_no,
         "video_name": video.name,
         "create_time": str(video.created_ms),
-        "video_url": video.url,
-        "like_count": "812",
-        "share_count": "4",
-        "comment_count": "19",
-        "view_count": "20340",
-        "collect_count": "33",
-        "blogger_id": "example_shop",
+        "video_url": player(published.post) if published.post.platform == "tiktok" else video.url,
+        **{name: str(count) for name, count in counters(published, at_ms).items()},
+        "blogger_id": published.author,
         "text_language": "en",
         "music_name": "original sound",
-        "hash_tag": "#example#tour",
-        "publish_time": str(video.created_ms // 1000 - 86400),
+        "hash_tag": "".join(f"#{tag}" for tag in published.tags),
+        "publish_time": str(published.published_ms // 1000),
     }
 
 

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from sandbox import callbacks, fates, ids, library
@@ -26,11 +26,21 @@ from sandbox.images import Image, Images, Picture
 from sandbox.journal import Journal
 from sandbox.library import Library, Task, Video
 from sandbox.options import MIXED, NAME_SHAPES, Options, Span
+from sandbox.pages import Page
 from sandbox.posts import Post, recognise
 from sandbox.probe import Verdict, picture, probe
+from sandbox.world import Look, Published, World, now_ms, stray
 
 #: Bytes of an image (contract B.2 U9), and images of a call: that there is a cap is known, not which.
 IMAGE_BYTES, LARGEST_IMAGES = 20_000_000, 50
+
+
+class Asked(NamedTuple):
+    """Where a scraper task puts its videos, and whom it tells."""
+
+    library: str
+    unique_id: str
+    callback: str | None
 
 
 class Vendor:
@@ -39,6 +49,7 @@ class Vendor:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.library = Library()
+        self.world = World(options.seed)
         self.journal = Journal()
         self.faults = Faults(options.faults, options.seed)
         self.admission = Admission(options, self.journal, self.faults)
@@ -57,6 +68,7 @@ class Vendor:
         with self.library.lock:
             self.library.forget()
             self._fates.clear()
+        self.world.forget()
         self.images.forget()
         self.captions.forget()
         self.admission.forget()
@@ -106,16 +118,21 @@ class Vendor:
         ]
         return self.images.add(unique_id, pictures, extras)
 
-    def take_posts(self, urls: list[str], where: str, unique_id: str, callback: str | None) -> Task:
+    def take_posts(self, urls: list[str], asked: Asked) -> Task:
         """A scraper task; `urls` are recognised posts of one platform (contract B.2 U3, U4)."""
-        task = Task(ids.new_task_id(), time.time_ns() // 1_000_000, unique_id, where, urls, callback)
-        with self.library.lock:
-            self._decide_fates(urls)
-            task.withheld = self._withhold(urls)
-            self.library.tasks[task.task_id] = task
         self.journal.batch("scrape", len(urls))
-        self.agenda.after(self.draw(self.options.scrape), lambda: self._downloaded(task))
-        return task
+        return self._scrape(urls, [], asked)
+
+    def take_pages(self, pages: Iterable[Page], count: int, asked: Asked) -> Task:
+        """A scraper task for the `count` newest posts of each page (contract B.2 U5 to U8).
+
+        The pages are looked at when they are asked for. One that is private, gone, out of reach or empty is accepted
+        like any other, since nothing is told per page (B.2 U3, F.4 23); its task yields nothing, so its word is FAILED
+        and L3 stays empty (D.2, B.3 L3): the same as for posts that are all gone.
+        """
+        looks = [self.world.look(page, count) for page in pages]
+        urls = dict.fromkeys(published.url for look in looks for published in look.posts)
+        return self._scrape(list(urls), looks, asked)
 
     def gone(self) -> list[str]:
         """Post URLs that were accepted and will never appear."""
@@ -124,7 +141,8 @@ class Vendor:
 
     def report(self, brief: bool) -> dict[str, Any]:
         report = {**self.journal.report(), "callbacks": self.outbox.report(), "gone": self.gone()}
-        report["withheld"] = self.library.withheld()
+        report["withheld"] = self.library.unbrought(lambda task: task.withheld)
+        report["hidden"] = self.library.unbrought(lambda task: task.hidden)
         report["duplicates"] = self.library.duplicates()
         report["faults"] = self.faults.happened()
         report["images_twice"] = self.images.twice()
@@ -141,6 +159,36 @@ class Vendor:
             for lane in report["calls"].values():
                 del lane["times"]
         return report
+
+    def profiles(self, pages: Iterable[Page] | None, at_ms: int | None) -> list[dict[str, Any]]:
+        """The truth about `pages`, or all known ones, with the videos that their posts have."""
+        profiles = self.world.report(pages, at_ms)
+        posts = {(profile["platform"], post["post_id"]): post for profile in profiles for post in profile["posts"]}
+        numbers = self.library.numbers_of({Post(*post) for post in posts})
+        for post, told in posts.items():
+            told["video_nos"] = numbers.get(Post(*post), [])
+        return profiles
+
+    def facts(self, video: Video) -> tuple[Published, int]:
+        """The post of a scraped video, and the moment whose counters are told (contract B.3 L6).
+
+        A repeated scrape updates the metadata (seed, on scraped posts), so they are those of the last one; whether
+        they move in between is not said (sw: --live-counters).
+        """
+        assert video.post is not None
+        published = self.world.published(video.post) or stray(video.post, video.url or "", video.created_ms)
+        return published, now_ms() if self.options.live_counters else video.refreshed_ms
+
+    def _scrape(self, urls: list[str], looks: list[Look], asked: Asked) -> Task:
+        """What U3 to U8 share: a task, the fates of its posts, and an appointment for the end of its download."""
+        task = Task(ids.new_task_id(), now_ms(), asked.unique_id, asked.library, urls, asked.callback, looks=looks)
+        with self.library.lock:
+            self._decide_fates(urls)
+            task.hidden = [url for url in urls if (post := recognise(url)) and self.world.hidden(post)]
+            task.withheld = self._withhold([url for url in urls if url not in task.hidden])
+            self.library.tasks[task.task_id] = task
+        self.agenda.after(self.draw(self.options.scrape), lambda: self._downloaded(task))
+        return task
 
     def _take(self, stem: str, **given: Any) -> Video:
         """What U1 and U2 share: an id, an entry, and an appointment for the end of parsing."""
@@ -201,19 +249,22 @@ class Vendor:
         with self.library.lock:
             if task.task_id not in self.library.tasks:
                 return
-            withheld = _posts(task.withheld)
+            task.ended_ms = now_ms()
+            kept_back = _posts(task.withheld + task.hidden)
             for url in task.urls:
                 post = recognise(url)
-                if post is None or post in withheld or self._is_gone(url):
+                if post is None or post in kept_back or self._is_gone(url):
                     continue
                 video = self.library.of_post(task.library, task.unique_id, post)
                 if video is None:
                     video = self._add_post(task, url, post)
                     new.append(video)
+                video.refreshed_ms = task.ended_ms
                 if video.video_no not in task.video_nos:
                     task.video_nos.append(video.video_no)
                     if not video.parsed:
                         video.awaited_by.append(task)
+            task.new_nos = [video.video_no for video in new]
             task.status = library.SUCCEEDED if task.video_nos else library.FAILED
             ready = [self.library.videos[no] for no in task.video_nos if self.library.videos[no].parsed]
         message = None
@@ -323,4 +374,19 @@ def _report_task(task: Task) -> dict[str, Any]:
         "status": task.status,
         "video_nos": list(task.video_nos),
         "created_ms": task.created_ms,
+        "ended_ms": task.ended_ms,
+        "looks": [_report_look(look) for look in task.looks],
+        "hidden": list(task.hidden),
+        "new": list(task.new_nos),
+        "known": [video_no for video_no in task.video_nos if video_no not in task.new_nos],
+    }
+
+
+def _report_look(look: Look) -> dict[str, Any]:
+    return {
+        "url": look.page.url,
+        "at_ms": look.at_ms,
+        "kind": look.kind,
+        "wanted": look.wanted,
+        "post_ids": [published.post.post_id for published in look.posts],
     }

@@ -31,6 +31,10 @@ def test_options_of_captions_are_read():
     assert (options.caption_megabytes, options.k4_response) == (8000, True)
 
 
+def test_counters_move_with_each_scrape_unless_the_other_reading_is_asked_for():
+    assert [parse_options(given).live_counters for given in ([], ["--live-counters"])] == [False, True]
+
+
 def test_faults_and_what_belongs_to_them_are_read():
     times = ["--slow", "2", "--spell", "0.5-1", "--callback-delay", "3", "--list-lag", "0-2"]
     options = parse_options(["--faults", "drop_answer=0.25, stuck=1", "--credit", "7", "--name-shape", "mixed", *times])
