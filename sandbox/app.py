@@ -11,6 +11,7 @@ from sandbox.calls import Calls
 from sandbox.faults import check_faults
 from sandbox.scrapers import add_scrapers
 from sandbox.server import BrokenBody
+from sandbox.stage import add_stage
 from sandbox.understand import add_understand
 from sandbox.vendor import Vendor
 
@@ -143,6 +144,7 @@ def create_app(vendor: Vendor) -> Flask:
     add_scrapers(calls, vendor)
     add_understand(app, vendor)
     _add_controls(app, vendor)
+    add_stage(app, vendor)
     _add_errors(app, vendor)
     return app
 
