@@ -366,20 +366,138 @@ class Request(SQLModel, table=True):
 
 
 class Creator(SQLModel, table=True):
-    """A followed profile with a schedule."""
+    """A followed profile, channel, playlist or hashtag, and its schedule (``ingest.schedules``)."""
+
+    __table_args__ = (
+        Index("ix_creator_due", "next_run_at"),
+        Index("uq_creator_followed", "key", "unique_id", "library", unique=True),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
-    url: str
+    #: The job that its items belong to.
+    job_id: int = Field(foreign_key="job.id")
+    #: ``ingest.sources.profiles.Profile``.
+    url: str = Field(sa_column=Column(Text, nullable=False))
     platform: str
+    kind: str
     handle: str
+    key: str
     unique_id: str = DEFAULT_NAMESPACE
     library: str = PRIVATE
+    #: How it is looked at: ``vendor`` (Memories.ai scrapes the profile) or ``list`` (yt-dlp lists it, new posts are scraped in batches).
+    mode: str = "vendor"
+    #: The newest so many posts.
+    scrape_limit: int = 30
+    #: ``list``: posts are fetched here and uploaded as files.
+    download: bool = False
+    #: ``list``: a look ends after so many known posts in a row; each so many runs it goes to the end.
+    stop_after: int = 10
+    full_every: int = 10
+    #: Fresh posts wait until they are so old, seconds.
+    not_before: int = 0
+    #: The numbers of known public videos are asked for this often, seconds; 0 for never.
+    refresh_seconds: int = 0
+
     every_seconds: int | None = None
     cron: str | None = None
     zone: str = "UTC"
-    scrape_limit: int = 30
+    quiet: str | None = None
+    jitter: str | None = None
+    #: NULL while it is not followed any more.
     next_run_at: int | None = Field(default=None, sa_column=_ms())
+    refresh_at: int | None = Field(default=None, sa_column=_ms())
     created_at: int = Field(sa_column=_ms(nullable=False))
+    #: The run under way; the next begins when it has ended.
+    running_id: int | None = None
+    runs: int = 0
+    #: In a row.
+    failures: int = 0
+    #: Why it cannot be looked at, where that will last (``private``, ``removed`` ...); it is looked at again, seldom.
+    trouble: str | None = None
+    paused_at: int | None = Field(default=None, sa_column=_ms())
+    pause_reason: str | None = Field(default=None, sa_column=_text())
+
+
+class Run(SQLModel, table=True):
+    """One look at a creator, and its report."""
+
+    __tablename__ = "creator_run"
+    __table_args__ = (
+        Index("uq_creator_run_due", "creator_id", "due_at", unique=True),
+        Index(
+            "ix_creator_run_open",
+            "lease_until",
+            sqlite_where=text("state = 'running'"),
+            postgresql_where=text("state = 'running'"),
+        ),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    creator_id: int = Field(foreign_key="creator.id")
+    #: When it was due; no time is run twice.
+    due_at: int = Field(sa_column=_ms(nullable=False))
+    started_at: int = Field(sa_column=_ms(nullable=False))
+    ended_at: int | None = Field(default=None, sa_column=_ms())
+    #: ``running``, ``done``, ``failed``.
+    state: str = "running"
+    #: ``vendor``, ``list``, ``full``.
+    how: str = "vendor"
+    #: ``vendor``: the item that carries the task.
+    item_id: int | None = None
+    #: ``list``: who lists it has so long.
+    lease_until: int = Field(default=0, sa_column=_ms(nullable=False))
+    tries: int = 0
+    seen: int = 0
+    new: int = 0
+    known: int = 0
+    gone: int = 0
+    #: Another title, or back after it was gone.
+    changed: int = 0
+    #: Calls to Memories.ai, as far as they are known when the look ends.
+    calls: int = 0
+    #: Whether all posts were seen, so that a missing one is gone.
+    complete: bool = False
+    error: str | None = Field(default=None, sa_column=_text())
+
+
+class CreatorPost(SQLModel, table=True):
+    """A post that a creator was seen to have."""
+
+    __tablename__ = "creator_post"
+    __table_args__ = (Index("ix_creator_post_item", "item_id"), Index("ix_creator_post_run", "run_id"))
+
+    creator_id: int = Field(primary_key=True, foreign_key="creator.id")
+    #: ``ingest.sources.posts.Post.key``
+    key: str = Field(primary_key=True)
+    url: str = Field(sa_column=Column(Text, nullable=False))
+    title: str | None = Field(default=None, sa_column=_text())
+    #: The item that is this post: this creator's, or one that was there before.
+    item_id: int | None = None
+    #: The run that saw it first.
+    run_id: int
+    published_at: int | None = Field(default=None, sa_column=_ms())
+    seen_at: int = Field(sa_column=_ms(nullable=False))
+    #: Looks in a row that should have shown it and did not.
+    misses: int = 0
+    gone_at: int | None = Field(default=None, sa_column=_ms())
+
+
+class Measurement(SQLModel, table=True):
+    """The numbers of a public post at one time."""
+
+    __table_args__ = (
+        Index("ix_measurement_item", "item_id", "at"),
+        Index("ix_measurement_creator", "creator_id", "at"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    creator_id: int = Field(foreign_key="creator.id")
+    item_id: int
+    at: int = Field(sa_column=_ms(nullable=False))
+    views: int | None = Field(default=None, sa_column=_ms())
+    likes: int | None = Field(default=None, sa_column=_ms())
+    shares: int | None = Field(default=None, sa_column=_ms())
+    comments: int | None = Field(default=None, sa_column=_ms())
 
 
 class Pause(SQLModel, table=True):

@@ -11,7 +11,23 @@ from sqlmodel import Session
 from ingest.batching import TOGETHER, calls_needed
 from ingest.clock import iso, now_ms
 from ingest.lanes import ALSO, SENDING_LANES, Lane, Limit
-from ingest.models import PRIVATE, Callback, Event, Feed, Item, Job, Pause, Submission, Tally, Tick, Token, Worker
+from ingest.models import (
+    PRIVATE,
+    Callback,
+    Creator,
+    CreatorPost,
+    Event,
+    Feed,
+    Item,
+    Job,
+    Pause,
+    Run,
+    Submission,
+    Tally,
+    Tick,
+    Token,
+    Worker,
+)
 from ingest.settings import Account, Settings
 from ingest.statuses import FINAL, OPEN, Status
 
@@ -25,6 +41,9 @@ _callback = Callback.__table__  # type: ignore[attr-defined]
 _feed = Feed.__table__  # type: ignore[attr-defined]
 _tally = Tally.__table__  # type: ignore[attr-defined]
 _tick = Tick.__table__  # type: ignore[attr-defined]
+_creator = Creator.__table__  # type: ignore[attr-defined]
+_run = Run.__table__  # type: ignore[attr-defined]
+_creator_post = CreatorPost.__table__  # type: ignore[attr-defined]
 _token = Token.__table__  # type: ignore[attr-defined]
 
 _PAGE = 500
@@ -979,3 +998,59 @@ def _near(branches: Sequence[Any], after: int | None, limit: int, newest_first: 
 
 def _order(column: Any, newest_first: bool) -> Any:
     return column.desc() if newest_first else column
+
+
+# Creators
+
+
+def creator(session: Session, creator_id: int) -> Creator | None:
+    return session.get(Creator, creator_id)
+
+
+def creators(session: Session, *, limit: int | None = None, after: int = 0, removed: bool = False) -> list[Creator]:
+    """In the order they were followed; ``removed``: those that are not followed any more as well."""
+    query = select(Creator).where(_creator.c.id > after).order_by(_creator.c.id).limit(limit)
+    if not removed:
+        query = query.where(_creator.c.next_run_at.is_not(None))
+    return list(session.execute(query).scalars())
+
+
+def runs(session: Session, creator_id: int, limit: int = 20, before: int | None = None) -> list[Run]:
+    """Looks at a creator, the newest first."""
+    query = select(Run).where(_run.c.creator_id == creator_id).order_by(_run.c.id.desc()).limit(limit)
+    return list(session.execute(query if before is None else query.where(_run.c.id < before)).scalars())
+
+
+def run_of_item(session: Session, item_id: int) -> Run | None:
+    return session.execute(select(Run).where(_run.c.item_id == item_id)).scalars().first()
+
+
+def known_posts(session: Session, creator_id: int, keys: Sequence[str]) -> set[str]:
+    """Those of these posts that the creator was seen to have."""
+    found: set[str] = set()
+    for start in range(0, len(keys), _PAGE):
+        mine = and_(_creator_post.c.creator_id == creator_id, _creator_post.c.key.in_(keys[start : start + _PAGE]))
+        found |= set(session.execute(select(_creator_post.c.key).where(mine)).scalars())
+    return found
+
+
+def creator_posts(session: Session, creator_id: int) -> list[CreatorPost]:
+    query = select(CreatorPost).where(_creator_post.c.creator_id == creator_id)
+    return list(session.execute(query.order_by(_creator_post.c.seen_at, _creator_post.c.key)).scalars())
+
+
+def calls_of_items(session: Session, item_ids: Sequence[int]) -> int:
+    """How many calls these items took: those that left, or may have."""
+    left = _submission.c.state.in_(["accepted", "refused", "lost"])
+    found: set[int] = set()
+    for start in range(0, len(item_ids), _PAGE):
+        mine = and_(_event.c.item_id.in_(item_ids[start : start + _PAGE]), _event.c.news == "claimed")
+        query = select(_event.c.submission_id).join(Submission, _submission.c.id == _event.c.submission_id)
+        found |= set(session.execute(query.where(mine, left)).scalars())
+    return len(found)
+
+
+def new_items_of_run(session: Session, run_id: int) -> list[tuple[int, str]]:
+    """(id, status) of the items of posts that a run saw first."""
+    query = select(_item.c.id, _item.c.status).join(_creator_post, _creator_post.c.item_id == _item.c.id)
+    return [(row.id, row.status) for row in session.execute(query.where(_creator_post.c.run_id == run_id))]

@@ -84,6 +84,7 @@ _LANE_OF = {
     Kind.FILE: Lane.UPLOAD,
     Kind.LINK: Lane.UPLOAD,
     Kind.POST: Lane.SCRAPE,
+    Kind.CREATOR: Lane.SCRAPE,
     Kind.IMAGE: Lane.IMAGE,
     Kind.CAPTION: Lane.CAPTION_VIDEO,
 }
@@ -174,6 +175,40 @@ def not_yet_in(session: Session, job_id: int, found: Sequence[Found]) -> list[Fo
     _before_other_adds(session)
     known = sources_in_job(session, job_id, [one.source for one in found])
     return [one for one in found if one.source not in known]
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A post that Memories.ai reports to have scraped without having been asked for it by name."""
+
+    found: Found
+    video_no: str
+
+
+def add_reported(
+    session: Session, job: Job, submission: Submission, parent_id: int, reported: Sequence[Reported]
+) -> dict[str, tuple[int, bool]]:
+    """Items for what a look at a creator has brought, already at Memories.ai: (id, whether it is new) by the key of the post."""
+    _before_other_adds(session)
+    by_key = {one.found.key: one for one in reported if one.found.key}
+    library, now = submission.library, now_ms()
+    holds = {key: holds_key(submission.unique_id, library, key) for key in by_key}
+    owners = _owners(session, list(holds.values()))
+    outcome = {key: (owners[hold][0], False) for key, hold in holds.items() if hold in owners}
+    for key, (item_id, _) in outcome.items():
+        note_second_video(session, item_id, by_key[key].video_no)
+    fresh = [key for key in by_key if key not in outcome]
+    rows = []
+    for number, key in zip(_reserve_ids(session, len(fresh)), fresh, strict=True):
+        row = _row(job, by_key[key].found, None, False) | {"id": number, "holds": holds[key], "parent_id": parent_id}
+        row |= {"status": Status.UNPARSE, "video_no": by_key[key].video_no, "task_id": submission.task_id}
+        rows.append(row | {"submission_id": submission.id, "accepted_at": now})
+        outcome[key] = (number, True)
+    if rows:
+        session.execute(insert(_item), rows)
+        session.execute(insert(_event), [_added_event(row) | {"submission_id": submission.id} for row in rows])
+        unpark(session, *[row["video_no"] for row in rows])
+    return outcome
 
 
 def _tie_parts(wholes: Sequence[Found], rows: Sequence[dict[str, Any]]) -> None:
@@ -546,7 +581,13 @@ def _next_batch(session: Session, lane: Lane, now: int, held_jobs: Sequence[int]
     return list(session.execute(batch).scalars())
 
 
-_OPERATION = {Kind.FILE: "upload", Kind.LINK: "upload_url", Kind.POST: "scraper_url", Kind.IMAGE: "upload_img"}
+_OPERATION = {
+    Kind.FILE: "upload",
+    Kind.LINK: "upload_url",
+    Kind.POST: "scraper_url",
+    Kind.CREATOR: "scraper",
+    Kind.IMAGE: "upload_img",
+}
 #: How a caption is asked for: its result comes by callback, or in the answer.
 CAPTION, CAPTION_NOW = "caption", "caption_now"
 
@@ -559,7 +600,7 @@ def _write_submission(session: Session, items: Sequence[Item], account: str, lea
         operation = _OPERATION[Kind(first.kind)]
     submission = Submission(
         short_id=new_short_id(),
-        operation=operation + ("_public" if first.library == "public" and first.kind == Kind.POST else ""),
+        operation=operation + ("_public" if first.library == "public" and first.lane == Lane.SCRAPE else ""),
         lane=first.lane,
         unique_id=first.unique_id,
         library=first.library,
@@ -703,6 +744,12 @@ def separate(session: Session, claimed: Claimed, detail: str, code: str) -> None
             values=values,
             guard=_item.c.fence == fence,
         )
+
+
+def note_result(session: Session, item_id: int, result: Mapping[str, Any], detail: str) -> None:
+    """What has come of an item so far."""
+    session.execute(update(_item).where(_item.c.id == item_id).values(result=dict(result)))
+    _note(session, [item_id], detail)
 
 
 def note_second_video(session: Session, item_id: int, video_no: str) -> None:

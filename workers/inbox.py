@@ -82,7 +82,8 @@ def _hint_submission(session: Session, submission: Submission, heard: Heard) -> 
     if heard.variant == "K3":
         # One video of a task: its item alone if we know it, else the task tells.
         known = [queries.item_of_video(session, number) for number in heard.video_nos]
-        named = {item.id for item in known if item is not None and item.id in mine}
+        # Posts of a creator are not in its list: they travelled under nobody's name.
+        named = {one.id for one in known if one is not None and (one.id in mine or one.submission_id == submission.id)}
         mine = {number for number in named if number is not None} or mine
     store.make_due(session, sorted(mine))
     return f"{_say(heard)}; {'item' if len(mine) == 1 else 'items'} {_say_ids(sorted(mine))} asked about"

@@ -18,14 +18,15 @@ from sqlmodel import Session
 from ingest import queries, store
 from ingest.candidates import created_ms
 from ingest.clock import now_ms
-from ingest.durations import jittered, say_duration
+from ingest.durations import say_duration
 from ingest.lanes import Lane
 from ingest.models import PUBLIC, Item, Submission
 from ingest.sources import posts
 from ingest.statuses import News, Stage, Status
 from ingest.upstream.client import LIST_PAGE
 from ingest.upstream.fields import Video, Word
-from workers.asking import NoAnswer, NotNow, ask
+from workers import creators
+from workers.asking import AFTER_TROUBLE, NoAnswer, NotNow, ask, ask_until, delay
 from workers.context import Context
 
 log = logging.getLogger(__name__)
@@ -34,9 +35,6 @@ log = logging.getLogger(__name__)
 _FEW = 3
 #: Whoever took items to ask about has so long, then others may, seconds.
 _HOLD = 60.0
-_GROWTH, _LONGEST = 1.5, 600.0
-#: After a hint the news is near: the list lags by seconds.
-_HINTED_FIRST = 2.0
 _LATE_QUESTIONS = 6
 #: A task that is said to have failed may have brought some posts, and the list lags: so many looks before its word is taken.
 _FAILED_TASK_LOOKS = 3
@@ -59,13 +57,6 @@ def run(context: Context) -> None:
             return  # trouble: the rest waits for the next tick, not for a storm of questions
 
 
-def delay(context: Context, item: Item) -> float:
-    """Seconds until the next question about an item that there is no news of."""
-    times = min(item.asked, 30)  # beyond that a power is only a danger
-    scheduled = min(_LONGEST, context.timings.poll * _GROWTH**times)
-    return jittered(min(scheduled, _HINTED_FIRST * 2.0**times) if item.hinted_at else scheduled)
-
-
 def each_group(context: Context, groups: Iterable[tuple[Sequence[Item], Callable[[], None]]]) -> bool:
     """Ask about one group after the other; False when one got no answer.
 
@@ -76,7 +67,7 @@ def each_group(context: Context, groups: Iterable[tuple[Sequence[Item], Callable
         try:
             ask_about()
         except NotNow:
-            put_off(context, items, _AFTER_TROUBLE)
+            put_off(context, items, AFTER_TROUBLE)
             answered = False
         except Exception:
             log.exception("Items %s could not be asked about", [item.id for item in items][:10])
@@ -198,6 +189,9 @@ def look_at_task(context: Context, submission: Submission, asked_about: set[int]
     Items of ``asked_about`` that do not appear are asked about again, or expire.
     """
     assert submission.id is not None
+    if creators.is_look(submission):
+        creators.look(context, submission)
+        return
     task_id, unique_id = submission.task_id, submission.unique_id
     videos = (
         ask(context, Lane.TASK_STATUS, lambda up, gate: up.task_videos(task_id, unique_id, gate)) if task_id else []
@@ -320,7 +314,7 @@ def _hear_nothing_of_post(context: Context, session: Session, item: Item, submis
         if not store.tell(session, item.id, News.EXPIRED, submission_id=submission.id, values=values):
             store.no_late_news(session, [item.id])
     else:
-        _ask_until(context, session, item, context.timings.scrape)
+        ask_until(context, session, item, context.timings.scrape)
 
 
 def _waits_since(item: Item) -> int:
@@ -353,13 +347,7 @@ def hear(context: Context, session: Session, item: Item, video: Video | None) ->
             values={"error_code": "not_ready", "error": said},
         )
     else:
-        _ask_until(context, session, item, context.timings.parse)
-
-
-def _ask_until(context: Context, session: Session, item: Item, deadline: float) -> None:
-    """Ask again, and at the deadline at the latest: how long it may take is a promise."""
-    left = ((item.accepted_at or item.updated_at) - now_ms()) / 1000 + deadline
-    store.ask_again(session, item, min(delay(context, item), max(_AFTER_TROUBLE, left + 0.1)))
+        ask_until(context, session, item, context.timings.parse)
 
 
 def _still_late(context: Context, session: Session, item: Item) -> None:
@@ -376,8 +364,8 @@ def put_off(context: Context, items: Sequence[Item], seconds: float) -> None:
         store.put_off(session, [item.id for item in items if item.id], seconds)
 
 
-#: After no answer, and after a fault of our own that a person must look at, seconds.
-_AFTER_TROUBLE, _AFTER_FAULT = 2.0, 60.0
+#: After a fault of our own that a person must look at, seconds.
+_AFTER_FAULT = 60.0
 
 
 def _passed(since_ms: int, seconds: float) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from workers import canary, captions, inbox, questions, retention, sweep, tallies, unsure
+from workers import canary, captions, creators, inbox, questions, retention, sweep, tallies, unsure
 from workers.context import Context
 
 
@@ -20,6 +20,7 @@ PERIODIC = (
     Periodic("workers.inbox", inbox.run, 1.0, "callbacks are kept raw by the receiver and applied here in batches"),
     Periodic("workers.questions", questions.run, 1.0, "hints and due dates become answers"),
     Periodic("workers.unsure", unsure.run, 1.0, "lost answers are settled by asking"),
+    Periodic("workers.creators", creators.run, 1.0, "followed profiles are looked at when they are due"),
     Periodic("workers.captions", captions.run, 1.0, "what nobody can be asked about ends at its deadline"),
     Periodic(
         "workers.send_canary", canary.run, 10.0, "a worker that takes no message is told from one that has no work"

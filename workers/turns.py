@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy.exc import OperationalError
 
-from ingest import captions, content, pauses, queries, store
+from ingest import captions, content, following, pauses, queries, store
 from ingest.candidates import sent_name
 from ingest.captions import Asked, is_link
 from ingest.clock import now_ms
@@ -220,9 +220,18 @@ def _call(context: Context, lane: Lane, claimed: Claimed, gate: "_TurnGate") -> 
         return _pictures(upstream, claimed, gate)
     if first.kind == Kind.CAPTION:
         return _caption(context, upstream, claimed, callback, gate)
-    urls = [item.source for item in claimed.items if item.id in claimed.fences]
     public = submission.library == "public"
+    if first.kind == Kind.CREATOR:
+        return _Answer(task_id=_look_at_creator(upstream, first, callback, public, gate))
+    urls = [item.source for item in claimed.items if item.id in claimed.fences]
     return _Answer(task_id=upstream.scraper_url(urls, submission.unique_id, callback, first.quality, public, gate))
+
+
+def _look_at_creator(upstream: Upstream, item: Item, callback: str | None, public: bool, gate: Gate) -> str:
+    asked = following.Asked.read(item.wish or {})
+    if asked.tag:
+        return upstream.scraper_tag([asked.tag], asked.count, item.unique_id, callback, public, gate)
+    return upstream.scraper(item.source, asked.count, item.unique_id, callback, public, gate)
 
 
 def _pictures(upstream: Upstream, claimed: Claimed, gate: Gate) -> _Answer:

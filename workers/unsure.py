@@ -16,9 +16,9 @@ from ingest.lanes import Lane
 from ingest.models import Item, Submission
 from ingest.statuses import News, Status
 from ingest.upstream.fields import Video, Word
-from workers.asking import NoAnswer
+from workers.asking import NoAnswer, delay
 from workers.context import Context
-from workers.questions import by_submission, delay, each_group, hear, look_at_task, look_up, sweep
+from workers.questions import by_submission, each_group, hear, look_at_task, look_up, sweep
 
 log = logging.getLogger(__name__)
 

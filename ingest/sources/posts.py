@@ -28,6 +28,32 @@ class Post:
         return f"post:{self.platform}:{self.post_id}"
 
 
+#: Instagram counts milliseconds from here; TikTok seconds since 1970.
+_INSTAGRAM_EPOCH = 1_314_220_021_721
+_SHORTCODE = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+
+def published_ms(post: Post) -> int | None:
+    """When it was published, read from the id itself; None where the platform's ids hold no time."""
+    if post.platform == TIKTOK and post.post_id.isdigit():
+        return (int(post.post_id) >> 32) * 1000
+    if post.platform == INSTAGRAM and len(post.post_id) == 11 and set(post.post_id) <= set(_SHORTCODE):
+        number = 0
+        for letter in post.post_id:
+            number = number * 64 + _SHORTCODE.index(letter)
+        return (number >> 23) + _INSTAGRAM_EPOCH
+    return None
+
+
+def address(post: Post) -> str:
+    """An address that opens it."""
+    return {
+        TIKTOK: f"https://www.tiktok.com/@_/video/{post.post_id}",
+        YOUTUBE: f"https://www.youtube.com/watch?v={post.post_id}",
+        INSTAGRAM: f"https://www.instagram.com/p/{post.post_id}/",
+    }[post.platform]
+
+
 @dataclass(frozen=True, slots=True)
 class Creator:
     """A page whose posts change and that can be followed."""

@@ -282,13 +282,37 @@ class Upstream:
     ) -> str:
         """U3 and U4: the task id. All urls of one platform, at most 50."""
         body: dict[str, Any] = {"video_urls": list(urls)}
+        if quality is not None:
+            body["quality"] = quality
+        return self._scrape("scraper_url", body, "callback_url", unique_id, callback, public, gate)
+
+    def scraper(self, url: str, count: int, unique_id: str, callback: str | None, public: bool, gate: Gate) -> str:
+        """U5 and U6: the task id. The newest ``count`` posts of a profile, which the vendor calls ``username``."""
+        body: dict[str, Any] = {"username": url, "scraper_cnt": count}
+        return self._scrape("scraper", body, "callback_url", unique_id, callback, public, gate)
+
+    def scraper_tag(
+        self, tags: Sequence[str], count: int, unique_id: str, callback: str | None, public: bool, gate: Gate
+    ) -> str:
+        """U7 and U8: the task id. ``count`` posts for each hashtag of TikTok, without its ``#``."""
+        body: dict[str, Any] = {"hash_tags": list(tags), "scraper_cnt": count}
+        return self._scrape("scraper_tag", body, "callback", unique_id, callback, public, gate)
+
+    def _scrape(
+        self,
+        path: str,
+        body: dict[str, Any],
+        callback_name: str,
+        unique_id: str,
+        callback: str | None,
+        public: bool,
+        gate: Gate,
+    ) -> str:
+        path = f"{path}_public" if public else path
         if not public:
             body["unique_id"] = unique_id
         if callback:
-            body["callback_url"] = callback
-        if quality is not None:
-            body["quality"] = quality
-        path = "scraper_url_public" if public else "scraper_url"
+            body[callback_name] = callback
         envelope = self._call("POST", path, gate, json=body)
         return _must(read_task(envelope.data), f"{path} answered without a taskId")
 
