@@ -30,8 +30,8 @@ from cronsim import CronSim, CronSimError
 
 from ingest.durations import parse_duration, say_duration
 
-#: Seconds: the finest step of a cron, and what the vendor lets one account scrape.
-SHORTEST_EVERY = 60
+#: Seconds. Plans differ in how much may be scraped; a creator whose look is not over yet waits for it in any case.
+SHORTEST_EVERY = 10
 LONGEST_EVERY = 366 * 86400
 #: Minutes of a day that quiet hours must leave. No clock is changed by more (Antarctica/Troll: two hours), so nights never touch.
 OPEN_AT_LEAST = 120
