@@ -332,10 +332,20 @@ def end(session: Session, run: Run, **report: Any) -> bool:
 _CLEAN_RUN: dict[str, Any] = {"failures": 0, "trouble": None}
 
 
-def fail(session: Session, run: Run, why: str, *, permanent: str | None, counts: bool = True, **report: Any) -> bool:
+def fail(
+    session: Session,
+    run: Run,
+    why: str,
+    *,
+    permanent: str | None,
+    counts: bool = True,
+    again: float | None = None,
+    **report: Any,
+) -> bool:
     """A run that came to nothing. ``permanent``: a reason that will last; it is remembered, and looked at again seldom.
 
-    So many failures in a row pause the creator. ``counts``: whether this is one.
+    So many failures in a row pause the creator. ``counts``: whether this is one. ``again``: tried again after so many seconds, if it
+    is not due earlier.
     """
     changed: dict[str, Any] = {"trouble": permanent}
     if counts:
@@ -346,6 +356,9 @@ def fail(session: Session, run: Run, why: str, *, permanent: str | None, counts:
     if permanent:
         later = now_ms() + _LOOK_AGAIN
         session.execute(update(_creator).where(mine, _creator.c.next_run_at < later).values(next_run_at=later))
+    if again is not None:
+        soon = now_ms() + round(again * 1000)
+        session.execute(update(_creator).where(mine, _creator.c.next_run_at > soon).values(next_run_at=soon))
     often = and_(mine, _creator.c.failures >= MOST_FAILURES, _creator.c.paused_at.is_(None))
     reason = f"{MOST_FAILURES} looks in a row have failed; the last: {why}"
     session.execute(update(_creator).where(often).values(paused_at=now_ms(), pause_reason=reason))

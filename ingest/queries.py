@@ -1050,6 +1050,12 @@ def calls_of_items(session: Session, item_ids: Sequence[int]) -> int:
     return len(found)
 
 
+def new_posts_of_run(session: Session, run_id: int) -> int:
+    """How many posts a run saw first."""
+    mine = select(func.count()).select_from(_creator_post).where(_creator_post.c.run_id == run_id)
+    return int(session.execute(mine).scalar_one())
+
+
 def new_items_of_run(session: Session, run_id: int) -> list[tuple[int, str]]:
     """(id, status) of the items of posts that a run saw first."""
     query = select(_item.c.id, _item.c.status).join(_creator_post, _creator_post.c.item_id == _item.c.id)

@@ -61,6 +61,8 @@ class Context:
         self.patient = threading.BoundedSemaphore(max(2, (post.threads if post else 0) // 4))
         #: Held while an item that took workers down runs in a process of its own: one at a time.
         self.alone = threading.Lock()
+        #: Held while a profile is listed: one at a time.
+        self.listing = threading.Lock()
         #: The vendor was seen to ignore ``video_nos``: the list is swept instead.
         self.filter_ignored = False
 

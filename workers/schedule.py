@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from workers import canary, captions, creators, inbox, questions, retention, sweep, tallies, unsure
+from workers import canary, captions, creators, inbox, lists, questions, retention, sweep, tallies, unsure
 from workers.context import Context
 
 
@@ -21,6 +21,7 @@ PERIODIC = (
     Periodic("workers.questions", questions.run, 1.0, "hints and due dates become answers"),
     Periodic("workers.unsure", unsure.run, 1.0, "lost answers are settled by asking"),
     Periodic("workers.creators", creators.run, 1.0, "followed profiles are looked at when they are due"),
+    Periodic("workers.lists", lists.run, 2.0, "profiles that are listed by yt-dlp, one at a time in each process"),
     Periodic("workers.captions", captions.run, 1.0, "what nobody can be asked about ends at its deadline"),
     Periodic(
         "workers.send_canary", canary.run, 10.0, "a worker that takes no message is told from one that has no work"
