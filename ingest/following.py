@@ -57,7 +57,6 @@ class Plan:
     public: bool = False
     mode: str = VENDOR
     limit: int = 30
-    download: bool = False
     stop_after: int = 10
     full_every: int = 10
     #: Seconds.
@@ -102,7 +101,6 @@ def follow(session: Session, profile: Profile, plan: Plan) -> Creator:
         "library": library,
         "mode": plan.mode,
         "scrape_limit": plan.limit,
-        "download": plan.download,
         "stop_after": plan.stop_after,
         "full_every": plan.full_every,
         "not_before": plan.not_before,

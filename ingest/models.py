@@ -388,8 +388,6 @@ class Creator(SQLModel, table=True):
     mode: str = "vendor"
     #: The newest so many posts.
     scrape_limit: int = 30
-    #: ``list``: posts are fetched here and uploaded as files.
-    download: bool = False
     #: ``list``: a look ends after so many known posts in a row; each so many runs it goes to the end.
     stop_after: int = 10
     full_every: int = 10

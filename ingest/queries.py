@@ -20,6 +20,7 @@ from ingest.models import (
     Feed,
     Item,
     Job,
+    Measurement,
     Pause,
     Run,
     Submission,
@@ -43,6 +44,7 @@ _tally = Tally.__table__  # type: ignore[attr-defined]
 _tick = Tick.__table__  # type: ignore[attr-defined]
 _creator = Creator.__table__  # type: ignore[attr-defined]
 _run = Run.__table__  # type: ignore[attr-defined]
+_measurement = Measurement.__table__  # type: ignore[attr-defined]
 _creator_post = CreatorPost.__table__  # type: ignore[attr-defined]
 _token = Token.__table__  # type: ignore[attr-defined]
 
@@ -1037,6 +1039,47 @@ def known_posts(session: Session, creator_id: int, keys: Sequence[str]) -> set[s
 def creator_posts(session: Session, creator_id: int) -> list[CreatorPost]:
     query = select(CreatorPost).where(_creator_post.c.creator_id == creator_id)
     return list(session.execute(query.order_by(_creator_post.c.seen_at, _creator_post.c.key)).scalars())
+
+
+def number_of_posts(session: Session, creator_id: int) -> int:
+    mine = select(func.count()).select_from(_creator_post).where(_creator_post.c.creator_id == creator_id)
+    return int(session.execute(mine).scalar_one())
+
+
+def creators_version(session: Session, creator_id: int | None = None) -> tuple[Any, ...]:
+    """Stands for everything that rows of creators show, of one or of all."""
+    columns = ("id", "next_run_at", "running_id", "runs", "failures", "trouble", "paused_at", "pause_reason", "job_id")
+    query = select(*[_creator.c[name] for name in columns]).order_by(_creator.c.id)
+    if creator_id is not None:
+        query = query.where(_creator.c.id == creator_id)
+    return tuple(tuple(row) for row in session.execute(query))
+
+
+def measurements(
+    session: Session, creator_id: int | None = None, after: int = 0, limit: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """Numbers of posts over time, the oldest first, from ``after`` on."""
+    left = limit
+    while left is None or left > 0:
+        size = min(_PAGE, left or _PAGE)
+        query = select(Measurement, _item.c.source, _item.c.video_no).join(Item, _item.c.id == _measurement.c.item_id)
+        if creator_id is not None:
+            query = query.where(_measurement.c.creator_id == creator_id)
+        page = session.execute(query.where(_measurement.c.id > after).order_by(_measurement.c.id).limit(size)).all()
+        for one, source, video_no in page:
+            yield {
+                "id": one.id,
+                "at": iso(one.at),
+                "creator": one.creator_id,
+                "item": one.item_id,
+                "url": source,
+                "video_no": video_no,
+                **{name: getattr(one, name) for name in ("views", "likes", "shares", "comments")},
+            }
+        if len(page) < size:
+            return
+        after = page[-1][0].id or 0
+        left = None if left is None else left - len(page)
 
 
 def calls_of_items(session: Session, item_ids: Sequence[int]) -> int:

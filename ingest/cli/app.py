@@ -417,6 +417,119 @@ def tokens_revoke(name: TokenName, as_json: Json = False) -> None:
     revoke(database_of(settings_of()), name, as_json=as_json)
 
 
+creators = typer.Typer(help="Profiles that are looked at on a schedule.", no_args_is_help=True)
+app.add_typer(creators, name="creators")
+CreatorId = Annotated[int, typer.Argument(metavar="CREATOR", help="By its number.", min=1, max=_LARGEST)]
+
+
+@creators.command(name="add")
+def creators_add(
+    url: Annotated[str, typer.Argument(help="A profile, channel, playlist or hashtag of TikTok, YouTube, Instagram.")],
+    every: Annotated[str, typer.Option(help="How often: 6h, 1d ...")] = "",
+    cron: Annotated[str, typer.Option(help='Or when, as cron says it: "0 */6 * * *".')] = "",
+    tz: Annotated[str, typer.Option("--tz", help="Where the clock of --cron and --quiet hangs: Europe/Berlin.")] = "",
+    quiet: Annotated[str, typer.Option(help="No looks in these hours: 22:00-06:00.")] = "",
+    jitter: Annotated[str, typer.Option(help="Up to so much later, so that not all come at once: 10% or 5m.")] = "",
+    limit: Annotated[int, typer.Option(help="The newest so many posts.")] = 30,
+    unique_id: Annotated[str, typer.Option("--unique-id", help="Namespace at Memories.ai.")] = "default",
+    public: Annotated[bool, typer.Option("--public", help="Into the public library; that cannot be undone.")] = False,
+    by_list: Annotated[
+        bool, typer.Option("--list", help="yt-dlp lists the profile here; only new posts are scraped, fifty in a call.")
+    ] = False,
+    stop_after: Annotated[int, typer.Option(help="--list: a look ends after so many known posts in a row.")] = 10,
+    full_every: Annotated[int, typer.Option(help="--list: each so many looks goes to the end.")] = 10,
+    not_before: Annotated[str, typer.Option(help="--list: posts wait until they are so old: 1h.")] = "",
+    refresh: Annotated[str, typer.Option(help="--public: ask for views, likes ... this often: 7d.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Follow a profile; the first look is due at once."""
+    from ingest.cli.creators import add as follow
+    from ingest.creators import Words
+
+    settings = settings_of()
+    words = Words(
+        url,
+        every,
+        cron,
+        tz,
+        quiet,
+        jitter,
+        unique_id,
+        public,
+        limit,
+        by_list,
+        stop_after,
+        full_every,
+        not_before,
+        refresh,
+    )
+    follow(settings, database_of(settings), words, as_json=as_json)
+
+
+@creators.command(name="list")
+def creators_list(
+    removed: Annotated[bool, typer.Option("--removed", help="Those that are not followed any more as well.")] = False,
+    as_json: Json = False,
+) -> None:
+    """What is followed, and when it is looked at next."""
+    from ingest.cli.creators import list_creators
+
+    list_creators(database_of(settings_of()), removed=removed, as_json=as_json)
+
+
+@creators.command(name="show")
+def creators_show(creator: CreatorId, as_json: Json = False) -> None:
+    """One creator: its next five looks, its last report, and those before."""
+    from ingest.cli.creators import show_creator
+
+    show_creator(database_of(settings_of()), creator, as_json=as_json)
+
+
+def _act(creator: int, what: str, reason: str = "", *, as_json: bool) -> None:
+    from ingest.cli.creators import act
+
+    settings = settings_of()
+    act(settings, database_of(settings), creator, what, reason, as_json=as_json)
+
+
+@creators.command(name="run")
+def creators_run(creator: CreatorId, as_json: Json = False) -> None:
+    """Look at it now; the schedule stays."""
+    _act(creator, "run", as_json=as_json)
+
+
+@creators.command(name="pause")
+def creators_pause(
+    creator: CreatorId, reason: Annotated[str, typer.Option(help="Why.")] = "", as_json: Json = False
+) -> None:
+    """No looks until it is resumed."""
+    _act(creator, "pause", reason, as_json=as_json)
+
+
+@creators.command(name="resume")
+def creators_resume(creator: CreatorId, as_json: Json = False) -> None:
+    """Go on: one look is owed, not those that were missed."""
+    _act(creator, "resume", as_json=as_json)
+
+
+@creators.command(name="remove")
+def creators_remove(creator: CreatorId, as_json: Json = False) -> None:
+    """Follow it no more; what it has brought stays."""
+    _act(creator, "remove", as_json=as_json)
+
+
+@creators.command(name="metrics")
+def creators_metrics(
+    creator: Annotated[int | None, typer.Argument(help="Of this one alone.", min=1, max=_LARGEST)] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Views, likes, shares and comments over time, of those followed with --refresh."""
+    from ingest.cli.creators import metrics
+
+    metrics(database_of(settings_of()), creator, as_csv=as_csv, as_json=as_json)
+
+
 @app.command()
 def caption(
     sources: Annotated[list[str], typer.Argument(help="Files, folders, links or manifests: videos and pictures.")],

@@ -155,6 +155,45 @@ def tokens_table(rows: Sequence[Mapping[str, Any]]) -> None:
     console.print(table)
 
 
+def creators_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    console = _console()
+    if not rows:
+        console.print("nobody is followed; ingest creators add URL --every 6h")
+        return
+    table = _table("creator", "profile", "schedule", "state", "next look", "looks", "trouble")
+    for row in rows:
+        following = say_time(datetime.fromisoformat(row["next_run_at"])) if row["next_run_at"] else ""
+        trouble = row["pause_reason"] or row["trouble"] or ""
+        cells = (str(row["creator"]), row["url"], row["schedule"], row["state"], following, str(row["runs"]), trouble)
+        table.add_row(*[plain(cell) for cell in cells])
+    console.print(table)
+
+
+def creator_lines(story: Mapping[str, Any]) -> None:
+    console = _console()
+    console.print(plain(f"creator {story['creator']}: {story['url']} ({story['state']})"))
+    where = "the public library" if story["library"] == "public" else f"namespace {story['unique_id']}"
+    how = "Memories.ai scrapes it" if story["mode"] == "vendor" else "yt-dlp lists it, new posts are scraped"
+    console.print(plain(f"  {story['schedule']}, the newest {story['limit']}, into {where}; {how}"))
+    console.print(plain(f"  {story['posts']} posts seen, job {story['job']}"))
+    for name in ("trouble", "pause_reason"):
+        if story[name]:
+            console.print(plain(f"  {name.replace('_', ' ')}: {story[name]}"))
+    if story["next_runs"]:
+        times = ", ".join(say_time(datetime.fromisoformat(at)) for at in story["next_runs"])
+        console.print(plain(f"  next looks: {times}"))
+    if not story["history"]:
+        console.print("  no look yet")
+        return
+    table = _table(
+        "look", "started", "state", "how", "seen", "new", "known", "gone", "changed", "failed", "calls", "error"
+    )
+    for run in story["history"]:
+        names = ("run", "started_at", "state", "how", "seen", "new", "known", "gone", "changed", "failed", "calls")
+        table.add_row(*[str(run[name]) for name in names], plain(run["error"] or ""))
+    console.print(table)
+
+
 def limits_table(rows: Sequence[Mapping[str, Any]]) -> None:
     """``-`` where nobody knows."""
     console = _console()

@@ -31,7 +31,6 @@ def upgrade() -> None:
         *[sa.Column(name, sa.String(), nullable=False) for name in ("platform", "kind", "handle", "key")],
         *[sa.Column(name, sa.String(), nullable=False) for name in ("unique_id", "library", "mode")],
         _number("scrape_limit"),
-        sa.Column("download", sa.Boolean(), nullable=False),
         *[_number(name) for name in ("stop_after", "full_every", "not_before", "refresh_seconds")],
         sa.Column("every_seconds", sa.Integer(), nullable=True),
         sa.Column("cron", sa.String(), nullable=True),

@@ -138,7 +138,7 @@ def test_items_come_in_the_order_of_their_sources(folder):
         ("https://example.com/a b.mp4", "white space"),
         (" https://example.com/a.mp4", "white space"),
         ("https://example.com:99999/a.mp4", "well-formed"),
-        ("https://www.tiktok.com/@some.one", "not built yet"),
+        ("https://www.tiktok.com/@some.one", "ingest creators add"),
         ("https://www.youtube.com/@handle", "is a profile of YouTube"),
         ("https://www.instagram.com/nasa/", "is a profile of Instagram"),
         ("https://www.tiktok.com/tag/cats", "is a hashtag of TikTok"),
