@@ -15,6 +15,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from console.answering import Problem, answer_errors, invalid, invalid_input, unless_known
 from console.callbacks import callbacks_api
+from console.creators import creators_api
 from console.documented import PREFIX, SECURITY_SCHEMES, finish
 from console.doors import Doors
 from console.guard import Guard
@@ -75,7 +76,7 @@ def create_app(settings: Settings, database: Database) -> Flask:
         answer.headers.setdefault("Cache-Control", "no-store")
         return answer
 
-    for part in (jobs_api, items_api, callbacks_api, lanes_api, state_api):
+    for part in (jobs_api, items_api, callbacks_api, creators_api, lanes_api, state_api):
         app.register_api(part(doors))
     app.register_api(health_api(doors))
     app.register_blueprint(pages(guard))

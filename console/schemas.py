@@ -287,6 +287,83 @@ class CallbackPage(BaseModel):
     next: str | None
 
 
+class CreatorRow(BaseModel):
+    creator: int
+    url: str
+    platform: str
+    kind: Literal["profile", "channel", "playlist", "tag"]
+    handle: str
+    job: int = Field(description="The job of all its items.")
+    unique_id: str
+    library: str
+    mode: Literal["vendor", "list"]
+    limit: int
+    schedule: str = Field(description="In words.")
+    state: Literal["waiting", "running", "paused", "removed"]
+    next_run_at: Time | None
+    runs: int
+    failures: int = Field(description="In a row; five pause it.")
+    trouble: str | None = Field(description="Why it cannot be looked at, where that lasts.")
+    pause_reason: str | None
+    refresh_seconds: int
+    created_at: Time
+
+
+class RunRow(BaseModel):
+    """The report of one look."""
+
+    run: int
+    creator: int
+    due_at: Time
+    started_at: Time
+    ended_at: Time | None
+    state: Literal["running", "done", "failed"]
+    how: Literal["vendor", "list", "full"]
+    item: int | None
+    seen: int
+    new: int
+    known: int
+    gone: int
+    changed: int = Field(description="Another title, or back after it was gone.")
+    failed: int = Field(description="Of the new ones, as things stand.")
+    calls: int
+    complete: bool
+    error: str | None
+
+
+class CreatorList(BaseModel):
+    creators: list[CreatorRow]
+
+
+class CreatorStory(CreatorRow):
+    next_runs: list[Time]
+    posts: int
+    last: RunRow | None
+
+
+class RunPage(BaseModel):
+    runs: list[RunRow]
+    next: str | None
+
+
+class MeasurementRow(BaseModel):
+    id: int
+    at: Time
+    creator: int
+    item: int
+    url: str
+    video_no: str | None
+    views: int | None
+    likes: int | None
+    shares: int | None
+    comments: int | None
+
+
+class Measurements(BaseModel):
+    measurements: list[MeasurementRow]
+    next: str | None
+
+
 class LaneRow(BaseModel):
     lane: Lane
     limit: str | None = Field(description="Calls per time, as `INGEST_LIMITS` writes them; null: no limit.")
@@ -343,6 +420,10 @@ class CallbackPath(Input):
     callback: Id
 
 
+class CreatorPath(Input):
+    creator: Id
+
+
 class LanePath(Input):
     lane: Lane
 
@@ -376,6 +457,20 @@ class ItemsQuery(Query):
     namespace: _several(Word, split=False)  # type: ignore[valid-type]
     order: Literal["newest", "oldest"] = "newest"
     limit: int = Field(100, ge=1, le=1000)
+    cursor: Cursor | None = None
+
+
+class CreatorsQuery(Query):
+    removed: bool = Field(False, description="Those that are not followed any more as well.")
+
+
+class RunsQuery(Query):
+    limit: int = Field(20, ge=1, le=200)
+    cursor: Cursor | None = None
+
+
+class NumbersQuery(Query):
+    limit: int = Field(500, ge=1, le=2000)
     cursor: Cursor | None = None
 
 
@@ -509,3 +604,29 @@ class ReplayOrder(Input):
 
 class Replayed(BaseModel):
     replayed: int
+
+
+_SHORT = Field(max_length=100)
+
+
+class FollowOrder(Input):
+    """Exactly one of `every` and `cron`."""
+
+    url: Line
+    every: Annotated[str, _SHORT] = Field("", description="`6h`, `1d` ...")
+    cron: Annotated[str, _SHORT] = Field("", description="Five fields.")
+    zone: Annotated[str, _SHORT] = Field("", description="IANA name; UTC where nothing is said.")
+    quiet: Annotated[str, _SHORT] = Field("", description="No looks in these hours: `22:00-06:00`.")
+    jitter: Annotated[str, _SHORT] = Field("", description="`10%` or `5m`.")
+    unique_id: Line = "default"
+    public: Flag = False
+    limit: Whole = Field(30, ge=1, le=1000, description="The newest so many posts.")
+    mode: Literal["vendor", "list"] = "vendor"
+    stop_after: Whole = Field(10, ge=1, le=1000)
+    full_every: Whole = Field(10, ge=1, le=1000)
+    not_before: Annotated[str, _SHORT] = ""
+    refresh: Annotated[str, _SHORT] = ""
+
+
+class ReasonOrder(Order):
+    reason: Annotated[str, Field(max_length=500), *_NO_ZERO] = ""
