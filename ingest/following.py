@@ -15,12 +15,13 @@ from sqlmodel import Session
 from ingest import schedules, store
 from ingest.clock import now_ms
 from ingest.lanes import Lane
-from ingest.models import DEFAULT_NAMESPACE, PRIVATE, PUBLIC, Creator, CreatorPost, Item, Job, Run
+from ingest.models import DEFAULT_NAMESPACE, PRIVATE, PUBLIC, Creator, CreatorPost, Item, Job, Measurement, Run
 from ingest.queries import calls_of_items
 from ingest.schedules import Schedule
 from ingest.sources.found import Found, Kind
 from ingest.sources.profiles import Profile
 from ingest.statuses import FINAL, Status
+from ingest.upstream.fields import Counters
 
 _creator = Creator.__table__  # type: ignore[attr-defined]
 _run = Run.__table__  # type: ignore[attr-defined]
@@ -393,3 +394,59 @@ def take_listing(session: Session, lease_seconds: float) -> tuple[Run, Creator] 
 def keep_listing(session: Session, run_id: int, lease_seconds: float) -> None:
     until = now_ms() + round(lease_seconds * 1000)
     session.execute(update(_run).where(_run.c.id == run_id, _run.c.state == "running").values(lease_until=until))
+
+
+# Numbers over time
+
+
+@dataclass(frozen=True, slots=True)
+class ToMeasure:
+    """A public video whose numbers are due."""
+
+    creator_id: int
+    key: str
+    item_id: int
+    video_no: str
+
+
+def take_refreshes(session: Session, limit: int = 50) -> int:
+    """Have all posts of the creators whose numbers are due asked about; how many creators. By compare-and-set: once, whoever looks."""
+    now = now_ms()
+    due = select(_creator.c.id, _creator.c.refresh_at, _creator.c.refresh_seconds).where(
+        _creator.c.refresh_at <= now, _creator.c.next_run_at.is_not(None), _creator.c.paused_at.is_(None)
+    )
+    taken = 0
+    for row in session.execute(due.order_by(_creator.c.refresh_at).limit(limit)).all():
+        # From now on, not from when it was due: after downtime once, not once for each time that was missed.
+        mine = and_(_creator.c.id == row.id, _creator.c.refresh_at == row.refresh_at)
+        following = now + row.refresh_seconds * 1000
+        if session.execute(update(_creator).where(mine).values(refresh_at=following)).rowcount:  # type: ignore[attr-defined]
+            posts = and_(_post.c.creator_id == row.id, _post.c.gone_at.is_(None), _post.c.item_id.is_not(None))
+            session.execute(update(_post).where(posts).values(measure_at=now))
+            taken += 1
+    return taken
+
+
+def take_to_measure(session: Session, limit: int, hold_seconds: float) -> list[ToMeasure]:
+    """Posts whose numbers are due, held so that nobody else asks meanwhile. What is not ready, or not public, is not asked about."""
+    now = now_ms()
+    query = select(_post.c.creator_id, _post.c.key, _item.c.id, _item.c.video_no, _item.c.status, _item.c.library)
+    due = query.join(_item, _item.c.id == _post.c.item_id).where(_post.c.measure_at <= now)
+    rows = session.execute(due.order_by(_post.c.measure_at).limit(limit).with_for_update(of=_post, skip_locked=True))
+    found = []
+    for row in rows.all():
+        ready = row.status == Status.PARSE and row.library == PUBLIC and row.video_no
+        mine = and_(_post.c.creator_id == row.creator_id, _post.c.key == row.key)
+        until = now + round(hold_seconds * 1000) if ready else None
+        session.execute(update(_post).where(mine).values(measure_at=until))
+        if ready:
+            found.append(ToMeasure(row.creator_id, row.key, row.id, row.video_no))
+    return found
+
+
+def measured(session: Session, one: ToMeasure, told: Counters) -> None:
+    """What was told, if anything; the next time is when its creator is due again."""
+    mine = and_(_post.c.creator_id == one.creator_id, _post.c.key == one.key)
+    session.execute(update(_post).where(mine).values(measure_at=None))
+    if told:
+        session.add(Measurement(creator_id=one.creator_id, item_id=one.item_id, at=now_ms(), **asdict(told)))

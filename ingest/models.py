@@ -370,6 +370,7 @@ class Creator(SQLModel, table=True):
 
     __table_args__ = (
         Index("ix_creator_due", "next_run_at"),
+        Index("ix_creator_refresh", "refresh_at"),
         Index("uq_creator_followed", "key", "unique_id", "library", unique=True),
     )
 
@@ -462,7 +463,16 @@ class CreatorPost(SQLModel, table=True):
     """A post that a creator was seen to have."""
 
     __tablename__ = "creator_post"
-    __table_args__ = (Index("ix_creator_post_item", "item_id"), Index("ix_creator_post_run", "run_id"))
+    __table_args__ = (
+        Index("ix_creator_post_item", "item_id"),
+        Index("ix_creator_post_run", "run_id"),
+        Index(
+            "ix_creator_post_measure",
+            "measure_at",
+            sqlite_where=text("measure_at IS NOT NULL"),
+            postgresql_where=text("measure_at IS NOT NULL"),
+        ),
+    )
 
     creator_id: int = Field(primary_key=True, foreign_key="creator.id")
     #: ``ingest.sources.posts.Post.key``
@@ -478,6 +488,8 @@ class CreatorPost(SQLModel, table=True):
     #: Looks in a row that should have shown it and did not.
     misses: int = 0
     gone_at: int | None = Field(default=None, sa_column=_ms())
+    #: Its numbers are asked for then; NULL until the next time that all of its creator's are.
+    measure_at: int | None = Field(default=None, sa_column=_ms())
 
 
 class Measurement(SQLModel, table=True):

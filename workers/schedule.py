@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from workers import canary, captions, creators, inbox, lists, questions, retention, sweep, tallies, unsure
+from workers import canary, captions, creators, inbox, lists, numbers, questions, retention, sweep, tallies, unsure
 from workers.context import Context
 
 
@@ -22,6 +22,7 @@ PERIODIC = (
     Periodic("workers.unsure", unsure.run, 1.0, "lost answers are settled by asking"),
     Periodic("workers.creators", creators.run, 1.0, "followed profiles are looked at when they are due"),
     Periodic("workers.lists", lists.run, 2.0, "profiles that are listed by yt-dlp, one at a time in each process"),
+    Periodic("workers.numbers", numbers.run, 5.0, "views and likes of public videos, as a series over time"),
     Periodic("workers.captions", captions.run, 1.0, "what nobody can be asked about ends at its deadline"),
     Periodic(
         "workers.send_canary", canary.run, 10.0, "a worker that takes no message is told from one that has no work"

@@ -391,7 +391,7 @@ def _no_post(url: str, page: posts.Creator | posts.NeedsNetwork | posts.NoPost |
         case posts.Creator(platform, _, what):
             return (
                 f"'{url}' is a {what} of {posts.NAMES[platform]}, not a post: give the addresses of its posts; "
-                "to follow it: ingest creators add URL --every 6h"
+                "or follow it: `ingest creators add URL --every 6h`"
             )
         case posts.NeedsNetwork(platform):
             return (

@@ -25,10 +25,12 @@ from ingest.upstream.errors import AccountTrouble, Missing, Refused, TooFast, Un
 from ingest.upstream.fields import (
     OK_CODES,
     Caption,
+    Counters,
     Envelope,
     Image,
     Video,
     read_caption,
+    read_counters,
     read_envelope,
     read_images,
     read_task,
@@ -400,6 +402,11 @@ class Upstream:
         """L5: one video with the address it was scraped from."""
         params = {"video_no": video_no, "unique_id": unique_id}
         return read_video(self._call("GET", "get_private_video_details", gate, params=params).data)
+
+    def public_counters(self, video_no: str, gate: Gate) -> Counters:
+        """L6: views, likes, shares and comments of a public video."""
+        envelope = self._call("GET", "get_public_video_detail", gate, params={"video_no": video_no})
+        return read_counters(envelope.data)
 
     def public_detail(self, video_no: str, gate: Gate) -> Video | None:
         """L6: one video of the public library, which is in no list."""

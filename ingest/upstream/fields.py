@@ -122,6 +122,27 @@ def read_video(source: object) -> Video | None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """How often a public video was seen and liked; None for what is not told (contract B.3 L6: texts, not always there)."""
+
+    views: int | None = None
+    likes: int | None = None
+    shares: int | None = None
+    comments: int | None = None
+
+    def __bool__(self) -> bool:
+        return any(one is not None for one in (self.views, self.likes, self.shares, self.comments))
+
+
+def read_counters(data: object) -> Counters:
+    if not isinstance(data, Mapping):
+        return Counters()
+    names = ("view_count", "like_count", "share_count", "comment_count")
+    found = [read_int(data.get(name)) for name in names]
+    return Counters(*[one if one is not None and 0 <= one < 2**63 else None for one in found])
+
+
 def read_videos(data: object) -> list[Video]:
     """The videos of a list or a task, whichever shape it takes; doubled ids once, the richer one kept."""
     if not isinstance(data, Mapping):

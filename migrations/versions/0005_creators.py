@@ -50,6 +50,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_creator"),
     )
     op.create_index("ix_creator_due", "creator", ["next_run_at"])
+    op.create_index("ix_creator_refresh", "creator", ["refresh_at"])
     op.create_index("uq_creator_followed", "creator", ["key", "unique_id", "library"], unique=True)
     op.create_table(
         "creator_run",
@@ -85,11 +86,14 @@ def upgrade() -> None:
         _ms("seen_at", nullable=False),
         _number("misses"),
         _ms("gone_at"),
+        _ms("measure_at"),
         sa.ForeignKeyConstraint(["creator_id"], ["creator.id"], name="fk_creator_post_creator_id_creator"),
         sa.PrimaryKeyConstraint("creator_id", "key", name="pk_creator_post"),
     )
     op.create_index("ix_creator_post_item", "creator_post", ["item_id"])
     op.create_index("ix_creator_post_run", "creator_post", ["run_id"])
+    due = sa.text("measure_at IS NOT NULL")
+    op.create_index("ix_creator_post_measure", "creator_post", ["measure_at"], sqlite_where=due, postgresql_where=due)
     op.create_table(
         "measurement",
         sa.Column("id", sa.Integer(), nullable=False),
