@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import redis
 from celery import Celery
@@ -63,6 +64,8 @@ class Context:
         self.alone = threading.Lock()
         #: Held while a profile is listed: one at a time.
         self.listing = threading.Lock()
+        #: How a ``YoutubeDL`` is made of its options; None for yt-dlp's own.
+        self.make_ydl: Callable[[dict[str, Any]], Any] | None = None
         #: The vendor was seen to ignore ``video_nos``: the list is swept instead.
         self.filter_ignored = False
 

@@ -60,6 +60,7 @@ def _list(context: Context, run: Run, creator: Creator) -> None:
                 full=run.how == FULL,
                 limit=creator.scrape_limit if not known else None,
                 stop=context.stop,
+                make=context.make_ydl,
             )
     except Trouble as trouble:
         with context.database.write() as session:
