@@ -1,13 +1,14 @@
 """Followed profiles over the API: their schedules, reports and numbers."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Response
 from flask_openapi import APIBlueprint
 
-from console.answering import as_json, cursor, id_of, unless_known
+from console.answering import Problem, as_json, cursor, id_of, unless_known
 from console.documented import PREFIX, answers, blueprint
 from console.doors import Doors
 from console.once import Once, once
@@ -25,6 +26,7 @@ from console.schemas import (
     RunsQuery,
 )
 from ingest import creators, queries
+from ingest.choosing import BadRequest, NotThere
 from ingest.creators import Words
 
 
@@ -50,7 +52,7 @@ def creators_api(doors: Doors) -> APIBlueprint:
         """Follow a profile; its first look is due at once"""
 
         def work(_one: Once | None) -> Response:
-            made = creators.follow(database, _words(body))
+            made = _or_conflict(lambda: creators.follow(database, _words(body)))
             answer = as_json(creators.creator_row(made), HTTPStatus.CREATED)
             answer.headers["Location"] = f"{PREFIX}/creators/{made.id}"
             return answer
@@ -102,7 +104,7 @@ def creators_api(doors: Doors) -> APIBlueprint:
         return unless_known(about, lambda: {"measurements": shown, "next": following})
 
     def act(creator: int, what: str, reason: str = "") -> Response:
-        return once(database, lambda _one: as_json(creators.act(database, creator, what, reason)))
+        return once(database, lambda _one: as_json(_or_conflict(lambda: creators.act(database, creator, what, reason))))
 
     @api.post("/creators/<int:creator>/run", responses=answers(CreatorRow, 404))
     def run_now(path: CreatorPath) -> Response:
@@ -125,6 +127,19 @@ def creators_api(doors: Doors) -> APIBlueprint:
         return act(path.creator, "remove")
 
     return api
+
+
+T = TypeVar("T")
+
+
+def _or_conflict(act: Callable[[], T]) -> T:
+    """What the words mean together, or what a creator's state allows, no schema can say."""
+    try:
+        return act()
+    except NotThere:
+        raise
+    except BadRequest as error:
+        raise Problem(HTTPStatus.CONFLICT, "cannot-be-done", str(error)) from None
 
 
 def _words(order: FollowOrder) -> Words:

@@ -44,7 +44,7 @@ def test_a_profile_is_followed_once_and_looked_at_at_once(ask: Any, database: Da
     assert made.json["schedule"] == "every 6 h" and made.json["state"] == "waiting"
     assert ask("POST", "", {"url": URL, "every": "6h", "limit": 7}, Idempotency_Key="k").json == made.json
     again = ask("POST", "", {"url": "https://m.tiktok.com/@DEMO?x=1", "every": "1d"})
-    assert again.status_code == HTTPStatus.UNPROCESSABLE_ENTITY and "creator 1" in again.json["detail"]
+    assert again.status_code == HTTPStatus.CONFLICT and "creator 1" in again.json["detail"]
     with database.write() as session:
         (run,) = following.take_due(session)
         assert following.take_due(session) == []
@@ -63,7 +63,7 @@ def test_what_is_asked_of_a_creator_shows_in_its_row_and_its_etag(ask: Any) -> N
     paused = ask("POST", "/1/pause", {"reason": "holidays"})
     assert (paused.json["state"], paused.json["pause_reason"]) == ("paused", "holidays")
     assert ask("GET", "/1", If_None_Match=tag).status_code == HTTPStatus.OK
-    assert ask("POST", "/1/run").status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert ask("POST", "/1/run").status_code == HTTPStatus.CONFLICT
     assert ask("POST", "/1/resume").json["state"] == "waiting"
     assert ask("POST", "/1/run").json["state"] == "waiting"
     assert ask("POST", "/1/remove").json["state"] == "removed"
