@@ -12,7 +12,7 @@ from tests.service import Service, sandbox
 pytestmark = pytest.mark.acceptance
 
 #: Of each operation in each phase; INGEST_TEST_EXAMPLES=300 for a long search.
-EXAMPLES = os.environ.get("INGEST_TEST_EXAMPLES", "25")
+EXAMPLES = os.environ.get("INGEST_TEST_EXAMPLES", "12")
 LIMITS = "upload=off,scrape=off,image=off,list=off,task_status=off,detail=off,caption_video=off,caption_image=off,human_reid=off"
 
 
