@@ -11,6 +11,7 @@ from typing import Any
 from flask import Flask, Response, request
 from flask_openapi import Info, OpenAPI
 from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import BadRequest as Unreadable
 from werkzeug.exceptions import UnsupportedMediaType
 
 from console.answering import Problem, answer_errors, invalid, invalid_input, unless_known
@@ -63,11 +64,8 @@ def create_app(settings: Settings, database: Database) -> Flask:
     def check() -> None:
         if request.path.startswith((f"{PREFIX}/", "/metrics")):
             guard.admit()
-        if request.method == "POST" and request.content_length:
-            if not request.is_json:
-                raise UnsupportedMediaType("the body is JSON: Content-Type: application/json")
-            if not isinstance(request.get_json(), dict):
-                raise invalid("the body is a JSON object")
+        if request.method == "POST":
+            _check_body()
 
     @app.after_request
     def protect(answer: Response) -> Response:
@@ -95,6 +93,20 @@ def create_app(settings: Settings, database: Database) -> Flask:
         return unless_known((), lambda: document)
 
     return app
+
+
+def _check_body() -> None:
+    """Before anything is read of it: a body that cannot be understood would count as left out further on, and `dry_run` with it."""
+    if not request.get_data():  # not by Content-Length: what is sent in chunks has none
+        return
+    if not request.is_json:
+        raise UnsupportedMediaType("the body is JSON: Content-Type: application/json")
+    try:
+        body = request.get_json()
+    except RecursionError:
+        raise Unreadable("the body is nested too deeply") from None
+    if not isinstance(body, dict):
+        raise invalid("the body is a JSON object")
 
 
 def _spec(app: Any) -> str:

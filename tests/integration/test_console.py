@@ -1,5 +1,6 @@
 """The operator's API over both databases: who may come in, what is answered to whom knows already, what a request does twice."""
 
+import io
 import json
 import threading
 import time
@@ -47,6 +48,17 @@ class Caller:
 
     def post(self, path: str, body: Any = None, **headers: str) -> TestResponse:
         return self._client.post(path, json=body, headers=self._headers(headers))
+
+    def send(self, path: str, body: bytes, kind: str, *, chunked: bool) -> TestResponse:
+        """Bytes as they are; in chunks they come without a length, and the server says where they end."""
+        ended = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": ""}
+        return self._client.post(
+            path,
+            input_stream=io.BytesIO(body),
+            content_type=kind,
+            environ_overrides=ended if chunked else {},
+            headers=self._headers({}),
+        )
 
     def _headers(self, more: dict[str, str]) -> dict[str, str]:
         named = {name.replace("_", "-"): value for name, value in more.items()}
@@ -422,6 +434,29 @@ def test_a_problem_is_one_document_with_a_stable_type(operator: Caller) -> None:
         assert told is not None and told["type"] == f"urn:memories-ingest:problem:{kind}" and told["status"] == status
     answer = operator.post(f"{API}/stats")
     assert answer.status_code == HTTPStatus.METHOD_NOT_ALLOWED and "GET" in answer.headers["Allow"]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (b'{"dry_run": true', "application/json", 400),
+        (b'{"dry_run": true}', "text/plain", 415),
+        (b'{"dry_run": ' + b"[" * 100_000, "application/json", 400),
+        (b"[]", "application/json", 422),
+        (b'"dry_run"', "application/json", 422),
+        (b" " * (5 << 20), "application/json", 413),
+    ],
+)
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_that_cannot_be_understood_is_not_taken_for_none(
+    operator: Caller, database: Database, body: bytes, kind: str, status: int, chunked: bool
+) -> None:
+    with database.read() as session:
+        before = queries.version(session)
+    answer = operator.send(f"{API}/jobs/1/retry", body, kind, chunked=chunked)
+    assert (answer.status_code, answer.mimetype) == (status, "application/problem+json")
+    with database.read() as session:
+        assert queries.version(session) == before
 
 
 def test_the_database_that_is_away_is_said_and_nothing_else(app: Flask, operator: Caller, database: Database) -> None:
