@@ -12,7 +12,7 @@ from flask import Flask, Response, request
 from flask_openapi import Info, OpenAPI
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import BadRequest as Unreadable
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from console.answering import Problem, answer_errors, invalid, invalid_input, unless_known
 from console.callbacks import callbacks_api
@@ -97,8 +97,13 @@ def create_app(settings: Settings, database: Database) -> Flask:
 
 def _check_body() -> None:
     """Before anything is read of it: a body that cannot be understood would count as left out further on, and `dry_run` with it."""
-    if not request.get_data():  # not by Content-Length: what is sent in chunks has none
+    sent = len(
+        request.get_data()
+    )  # not by Content-Length: what is sent in chunks has none, and is cut off at the limit
+    if not sent:
         return
+    if sent >= _LARGEST_BODY:
+        raise RequestEntityTooLarge
     if not request.is_json:
         raise UnsupportedMediaType("the body is JSON: Content-Type: application/json")
     try:
