@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from sqlmodel import Session
+
 from console.feed import Brief, Watcher
 from ingest import broker, queries
 from ingest.clock import iso, now_ms
@@ -31,8 +33,14 @@ class Doors:
     def state(self, job: int | None = None) -> tuple[Any, ...]:
         """Stands for everything that an answer about items shows: their version, and what is paused."""
         with self.database.read() as session:
-            standing = [(*queries.pause_row(one).values(), one.fingerprint) for one in queries.pauses(session)]
-            return (queries.version(session, job), standing)
+            return (queries.version(session, job), _standing(session))
+
+    def lanes_now(self) -> tuple[tuple[Any, ...], str | None, list[dict[str, Any]]]:
+        """What stands for them, when it was looked, and the lanes. What a person has paused or resumed shows at once."""
+        with self.database.read() as session:
+            standing = _standing(session)
+        as_of, rows = self.lanes.get(str(standing), self.lane_rows)
+        return (as_of, standing), as_of, rows
 
     def lane_rows(self) -> tuple[str | None, list[dict[str, Any]]]:
         """When it was looked, and each lane at a glance; what Redis would say is null where it does not answer."""
@@ -42,3 +50,7 @@ class Doors:
             seen = {}
         with self.database.read() as session:
             return iso(now_ms()), lane_rows(session, self.settings, seen)
+
+
+def _standing(session: Session) -> list[tuple[Any, ...]]:
+    return [(*queries.pause_row(one).values(), one.fingerprint) for one in queries.pauses(session)]

@@ -45,6 +45,8 @@ def jobs_api(doors: Doors) -> APIBlueprint:
     def list_jobs(query: JobsQuery) -> Response:
         """Jobs, the newest first"""
         before = id_of("jobs", query.cursor)
+        with database.read() as session:
+            marks = queries.job_marks(session, query.limit + 1, before)
 
         def body() -> dict[str, Any]:
             with database.read() as session:
@@ -53,7 +55,7 @@ def jobs_api(doors: Doors) -> APIBlueprint:
             more = len(found) > query.limit
             return {"jobs": rows, "next": cursor("jobs", rows[-1]["job"]) if more else None}
 
-        return unless_known(doors.state(), body)
+        return unless_known((*doors.state(), marks), body)
 
     @api.post("/jobs", responses=answers(MadeJob, 502, status=202))
     def make_job(body: NewJob) -> Response:
@@ -79,10 +81,11 @@ def jobs_api(doors: Doors) -> APIBlueprint:
                     raise _no_job(path.job)
                 return queries.job_rows(session, [found], settings)[0]
 
-        about = doors.state(path.job)
-        if about[0] == 0:  # it has no events: is it there at all?
-            body()
-        return unless_known(about, body)
+        with database.read() as session:
+            marks = queries.job_marks(session, 1, path.job + 1)
+        if not marks or marks[0][0] != path.job:
+            raise _no_job(path.job)
+        return unless_known((*doors.state(path.job), marks), body)
 
     @api.post("/jobs/<int:job>/retry", responses=answers(Retried, 404))
     def retry_job(path: JobPath, body: RetryMany) -> Response:

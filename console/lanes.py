@@ -21,8 +21,8 @@ def lanes_api(doors: Doors) -> APIBlueprint:
     @api.get("/lanes", responses=answers(Lanes))
     def list_lanes() -> Response:
         """Each lane: its limit, its next slot, what waits for it, and when that will have been sent"""
-        as_of, rows = doors.lanes.get("all", doors.lane_rows)
-        return unless_known((as_of,), lambda: {"lanes": rows, "as_of": as_of})
+        about, as_of, rows = doors.lanes_now()
+        return unless_known(about, lambda: {"lanes": rows, "as_of": as_of})
 
     @api.post("/lanes/<lane>/pause", responses=answers(PauseRow))
     def pause_lane(path: LanePath, body: PauseOrder) -> Response:

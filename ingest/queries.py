@@ -230,6 +230,12 @@ def jobs(session: Session, limit: int = 50, before: int | None = None) -> list[J
     return list(session.execute(query if before is None else query.where(_job.c.id < before)).scalars())
 
 
+def job_marks(session: Session, limit: int, before: int | None = None) -> list[tuple[Any, ...]]:
+    """What of these jobs changes without an event: which there are, which were cancelled. Without their sources, which may be long."""
+    query = select(_job.c.id, _job.c.cancelled_at).order_by(_job.c.id.desc()).limit(limit)
+    return [tuple(one) for one in session.execute(query if before is None else query.where(_job.c.id < before))]
+
+
 def job_status(session: Session, job_id: int, paused: Pause | None = None) -> dict[str, Any] | None:
     """``{"job", "state", "counts", "paused"}``; None for an unknown job."""
     found = session.get(Job, job_id)
@@ -430,11 +436,15 @@ def item_version(session: Session, item_id: int) -> tuple[Any, ...] | None:
     row = session.execute(select(*[_item.c[name] for name in names]).where(_item.c.id == item_id)).one_or_none()
     if row is None:
         return None
-    last, number = session.execute(select(func.max(_event.c.id), func.count()).where(_event.c.item_id == item_id)).one()
-    parts = ("state", "sent_at", "ended_at", "task_id", "code")
-    sent = select(*[_submission.c[name] for name in parts]).where(_submission.c.id == row.submission_id)
-    submission = session.execute(sent).one_or_none()
-    return (*row, last, number, *(submission or ()))
+    happened = session.execute(
+        select(_event.c.id, _event.c.submission_id).where(_event.c.item_id == item_id).order_by(_event.c.id)
+    ).all()
+    # All of them: a late callback may still say something of one that was lost long ago.
+    sent_ids = {one.submission_id for one in happened} | {row.submission_id}
+    parts = ("id", "state", "sent_at", "ended_at", "task_id", "code", "message", "unmatched")
+    sent = select(*[_submission.c[name] for name in parts]).where(_submission.c.id.in_(sent_ids - {None}))
+    submissions = [tuple(one) for one in session.execute(sent.order_by(_submission.c.id))]
+    return (*row, len(happened), happened[-1].id if happened else 0, *submissions)
 
 
 def _submission_row(one: Submission) -> dict[str, Any]:

@@ -1078,6 +1078,8 @@ def forget_callbacks(session: Session, before_ms: int, limit: int) -> int:
     )
     ids = list(session.execute(old.order_by(_callback.c.received_at).limit(limit)).scalars())
     session.execute(delete(_callback).where(_callback.c.id.in_(ids)))
+    if ids:  # who watches the list notices by the number
+        _count(session, "callback", "any forgotten", len(ids))
     return len(ids)
 
 

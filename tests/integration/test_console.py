@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from werkzeug.test import TestResponse
 
 from console import once
@@ -21,7 +21,7 @@ from ingest import queries, store, tokens
 from ingest.access import Role
 from ingest.clock import now_ms
 from ingest.database import Database
-from ingest.models import Event, Item, Request, Submission
+from ingest.models import Callback, Event, Item, Request, Submission
 from ingest.samples import make_video
 from ingest.settings import Settings
 from ingest.statuses import News
@@ -151,6 +151,82 @@ def test_callbacks_change_with_what_becomes_of_them(operator: Caller) -> None:
     after = operator.get(f"{API}/callbacks", If_None_Match=first.headers["ETag"])
     assert after.status_code == HTTPStatus.OK
     assert {one["id"]: one["state"] for one in after.json["callbacks"]}[2] == "new"  # type: ignore[index]
+
+
+def test_a_job_that_finds_nothing_or_has_nothing_to_cancel_is_told_of_all_the_same(
+    operator: Caller, database: Database
+) -> None:
+    """Neither leaves an event."""
+    with database.write() as session:
+        empty = store.add_job(session, "adopt", [], "default", "private")
+    tags = {path: operator.get(API + path).headers["ETag"] for path in ("/jobs", f"/jobs/{empty}", "/jobs?limit=1")}
+    assert operator.post(f"{API}/jobs/{empty}/cancel").json == {"cancelled": 0, "going_on": 0}
+    for path, tag in tags.items():
+        answer = operator.get(API + path, If_None_Match=tag)
+        assert answer.status_code == HTTPStatus.OK and '"state":"cancelled"' in answer.text, path
+    tag = operator.get(f"{API}/jobs").headers["ETag"]
+    with database.write() as session:
+        newest = store.add_job(session, "adopt", [], "default", "private")
+    answer = operator.get(f"{API}/jobs", If_None_Match=tag)
+    assert answer.status_code == HTTPStatus.OK and answer.json["jobs"][0]["job"] == newest  # type: ignore[index]
+
+
+def test_an_items_story_changes_with_everything_that_was_sent_for_it(operator: Caller, database: Database) -> None:
+    with database.read() as session:
+        first, items = session.execute(select(Submission.id, Submission.item_ids).order_by(Submission.id)).first()  # type: ignore[call-overload,misc]
+    path = f"{API}/items/{items[0]}"
+
+    def sent() -> list[dict[str, Any]]:
+        return operator.get(path).json["submissions"]  # type: ignore[index,no-any-return]
+
+    tag = operator.get(path).headers["ETag"]
+    with database.write() as session:
+        store.note_unmatched(session, first, ["VI9"])
+    answer = operator.get(path, If_None_Match=tag)
+    assert answer.status_code == HTTPStatus.OK and sent()[0]["unmatched"] == ["VI9"]
+    # The one before the last changes too: a late callback names what it was.
+    with database.write() as session:
+        session.execute(update(Item).where(Item.id == items[0]).values(submission_id=None))  # type: ignore[arg-type]
+    tag = operator.get(path).headers["ETag"]
+    with database.write() as session:
+        store.hint_submission(session, first, task_id="a late task")
+    answer = operator.get(path, If_None_Match=tag)
+    assert answer.status_code == HTTPStatus.OK and sent()[0]["task_id"] == "a late task"
+
+
+def test_callbacks_that_retention_took_out_of_the_middle_are_gone_from_the_list(
+    operator: Caller, database: Database
+) -> None:
+    with database.write() as session:
+        session.execute(update(Callback).where(Callback.id.in_([1, 5])).values(state="parked"))  # type: ignore[union-attr]
+    first = operator.get(f"{API}/callbacks")
+    with database.write() as session:
+        gone = store.forget_callbacks(session, now_ms() + 1, 100)
+    after = operator.get(f"{API}/callbacks", If_None_Match=first.headers["ETag"])
+    assert gone and after.status_code == HTTPStatus.OK
+    assert len(after.json["callbacks"]) == len(first.json["callbacks"]) - gone  # type: ignore[index]
+
+
+@pytest.mark.parametrize("path", ["/lanes", "/openapi.json", "/callbacks/1"])
+def test_what_does_not_change_is_not_sent_again(operator: Caller, path: str) -> None:
+    first = operator.get(API + path)
+    again = operator.get(API + path, If_None_Match=first.headers["ETag"])
+    assert (first.status_code, again.status_code, again.data) == (HTTPStatus.OK, HTTPStatus.NOT_MODIFIED, b"")
+
+
+def test_lanes_show_at_once_what_a_person_did(operator: Caller) -> None:
+    def held(tag: str = "") -> tuple[str, dict[str, bool]]:
+        answer = operator.get(f"{API}/lanes", If_None_Match=tag)
+        assert answer.status_code == HTTPStatus.OK
+        return answer.headers["ETag"], {one["lane"]: one["paused"] is not None for one in answer.json["lanes"]}  # type: ignore[index]
+
+    tag, lanes = held()
+    assert lanes["scrape"] and not lanes["upload"]
+    assert operator.post(f"{API}/lanes/upload/pause").status_code == HTTPStatus.OK
+    tag, lanes = held(tag)
+    assert lanes["upload"]
+    assert operator.post(f"{API}/lanes/upload/resume").status_code == HTTPStatus.OK
+    assert not held(tag)[1]["upload"]
 
 
 # Pages
