@@ -147,7 +147,8 @@ def pause(session: Session, creator_id: int, reason: str) -> bool:
 
 def resume(session: Session, creator_id: int) -> bool:
     """It goes on with its schedule; one look is owed, not those that were missed."""
-    mine = and_(_creator.c.id == creator_id, _creator.c.paused_at.is_not(None))
+    # One that is not followed any more is not resumed, but followed anew.
+    mine = and_(_creator.c.id == creator_id, _creator.c.paused_at.is_not(None), _creator.c.next_run_at.is_not(None))
     return bool(session.execute(update(_creator).where(mine).values(**_CLEAN)).rowcount)  # type: ignore[attr-defined]
 
 

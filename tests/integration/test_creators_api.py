@@ -72,6 +72,14 @@ def test_what_is_asked_of_a_creator_shows_in_its_row_and_its_etag(ask: Any) -> N
     assert ask("GET", "/2").status_code == HTTPStatus.NOT_FOUND
 
 
+def test_one_that_was_removed_while_it_was_paused_is_followed_anew_not_resumed(ask: Any) -> None:
+    ask("POST", "", {"url": URL, "every": "6h"})
+    assert ask("POST", "/1/pause").json["state"] == "paused"
+    assert ask("POST", "/1/remove").json["state"] == "removed"
+    assert ask("POST", "/1/resume").status_code == HTTPStatus.CONFLICT
+    assert ask("POST", "", {"url": URL, "every": "6h"}).json["state"] == "waiting"
+
+
 def test_reports_and_numbers_come_in_pages(ask: Any, database: Database) -> None:
     ask("POST", "", {"url": URL, "every": "6h"})
     for _ in range(3):
