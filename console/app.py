@@ -19,7 +19,6 @@ from console.callbacks import callbacks_api
 from console.creators import creators_api
 from console.documented import PREFIX, SECURITY_SCHEMES, finish
 from console.doors import Doors
-from console.guard import Guard
 from console.health import health_api
 from console.items import items_api
 from console.jobs import jobs_api
@@ -56,7 +55,8 @@ def create_app(settings: Settings, database: Database) -> Flask:
     )
     app.openapi_version = "3.1.0"
     app.config["MAX_CONTENT_LENGTH"] = _LARGEST_BODY
-    doors, guard = Doors(settings, database), Guard(database)
+    doors = Doors(settings, database)
+    guard = doors.guard
     answer_errors(app)
     _translate_errors(app)
 

@@ -6,6 +6,7 @@ from typing import Any
 from sqlmodel import Session
 
 from console.feed import Brief, Watcher
+from console.guard import Guard
 from ingest import broker, queries
 from ingest.clock import iso, now_ms
 from ingest.database import Database
@@ -21,10 +22,12 @@ _LANES_GOOD = 5.0
 class Doors:
     settings: Settings
     database: Database
+    guard: Guard = field(init=False)
     watcher: Watcher = field(init=False)
     lanes: Brief[tuple[str | None, list[dict[str, Any]]]] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.guard = Guard(self.database)
         self.watcher = Watcher(self.database)
         self.lanes = Brief(_LANES_GOOD)
         self.redis = connect(broker.redis_url(self.settings))

@@ -65,10 +65,11 @@ def jobs_api(doors: Doors) -> APIBlueprint:
             made = making.make(doors, body.root, one)
             answer = as_json(made, HTTPStatus.ACCEPTED)
             answer.headers["Location"] = f"{PREFIX}/jobs/{made['job']}"
-            answer.headers["Retry-After"] = str(making.worth_a_look(settings))
             return answer
 
-        return once(database, work)
+        answer = once(database, work)
+        answer.headers["Retry-After"] = str(making.worth_a_look(settings))
+        return answer
 
     @api.get("/jobs/<int:job>", responses=answers(JobRow, 404))
     def get_job(path: JobPath) -> Response:

@@ -9,10 +9,11 @@ import re
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 
 from flask import Response, g, request
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
 from console.answering import Problem, as_json, invalid
@@ -24,21 +25,22 @@ from ingest.models import Request
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 _KEY = re.compile(r"[!-~]{1,200}")
-_OWNER = uuid.uuid4().hex
 #: Who works on a request says so this often; after the lease without a word it is gone, seconds.
 _LEASE, _RENEW_EVERY = 60.0, 15.0
 
 
 class Once:
-    """One request under way. ``job`` is what an earlier try has made already."""
+    """One try of a request. ``job`` is what an earlier try has made already."""
 
-    def __init__(self, key: str, job: int | None = None) -> None:
+    def __init__(self, key: str) -> None:
         self.key = key
-        self.job = job
+        self.owner = uuid.uuid4().hex
+        self.job: int | None = None
 
     def made(self, session: Session, job_id: int) -> None:
         """Called in the transaction that makes the job."""
-        store.request_made_job(session, self.key, job_id)
+        if not store.request_made_job(session, self.key, self.owner, job_id):
+            raise _in_flight()  # it stood still for so long that another try took it over
         self.job = job_id
 
 
@@ -54,38 +56,42 @@ def once(database: Database, work: Callable[[Once | None], Response]) -> Respons
     if isinstance(begun, Response):
         return begun
     try:
-        with _renewing(database, kept):
+        with _renewing(database, begun):
             answer = work(begun)
     except BaseException:
         _give_up(database, begun)
         raise
     with database.write() as session:
-        store.end_request(
-            session, kept, answer.status_code, answer.headers.get("Location"), answer.get_data(as_text=True)
-        )
+        location, text = answer.headers.get("Location"), answer.get_data(as_text=True)
+        store.end_request(session, kept, begun.owner, answer.status_code, location, text)
     return answer
 
 
 def _begin(database: Database, key: str) -> Once | Response:
     described = b"\n".join([request.method.encode(), request.full_path.encode(), request.get_data()])
-    digest = hashlib.sha256(described).hexdigest()
+    digest, mine = hashlib.sha256(described).hexdigest(), Once(key)
     with database.write() as session:
-        earlier = store.begin_request(session, key, digest, _OWNER)
+        earlier = store.begin_request(session, key, digest, mine.owner)
         if earlier is None:
-            return Once(key)
+            return mine
         if earlier.digest != digest:
             raise Problem(HTTPStatus.CONFLICT, "key-reused", f"this {HEADER} came with another request before")
         if earlier.status is not None:
             return _replay(earlier)
         fresh = earlier.started_at > now_ms() - _LEASE * 1000
-        if (earlier.owner and fresh) or not store.take_over_request(session, earlier, _OWNER):
-            raise Problem(
-                HTTPStatus.CONFLICT,
-                "in-flight",
-                "the same request is being carried out; ask again for its answer",
-                headers={"Retry-After": "2"},
-            )
-        return Once(key, earlier.job_id)
+        if (earlier.owner and fresh) or not store.take_over_request(session, earlier, mine.owner):
+            raise _in_flight()
+        mine.job = earlier.job_id
+        return mine
+
+
+def _in_flight() -> Problem:
+    return Problem(
+        HTTPStatus.CONFLICT,
+        "in-flight",
+        "the same request is being carried out; ask again for its answer",
+        headers={"Retry-After": "2"},
+    )
 
 
 def _replay(earlier: Request) -> Response:
@@ -100,19 +106,20 @@ def _give_up(database: Database, begun: Once) -> None:
     """It came to nothing: the key is free again. Where a job was begun, whoever asks next goes on with it."""
     with database.write() as session:
         if begun.job is None:
-            store.drop_request(session, begun.key)
+            store.drop_request(session, begun.key, begun.owner)
         else:
-            store.leave_request(session, begun.key)
+            store.leave_request(session, begun.key, begun.owner)
 
 
 @contextmanager
-def _renewing(database: Database, key: str) -> Iterator[None]:
+def _renewing(database: Database, begun: Once) -> Iterator[None]:
     done = threading.Event()
 
     def renew() -> None:
         while not done.wait(_RENEW_EVERY):
-            with database.write() as session:
-                store.renew_request(session, key, _OWNER)
+            # A database that is away for a moment must not end this for good.
+            with suppress(SQLAlchemyError), database.write() as session:
+                store.renew_request(session, begun.key, begun.owner)
 
     thread = threading.Thread(target=renew, daemon=True)
     thread.start()

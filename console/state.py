@@ -56,6 +56,7 @@ def state_api(doors: Doors) -> APIBlueprint:
             text, reached = page(place, query.limit)
         if reached == place and query.wait:
             doors.watcher.wait_beyond(place, query.wait)
+            doors.guard.admit()  # whose token was revoked meanwhile hears no more
             text, _ = page(place, query.limit)
         return as_json(text)
 

@@ -354,7 +354,7 @@ class Request(SQLModel, table=True):
     key: str = Field(primary_key=True)
     #: SHA-256 of method, path and body, hex.
     digest: str
-    #: The process that works on it.
+    #: Who works on it: one try of one process. Empty: nobody, it failed half-way.
     owner: str
     started_at: int = Field(sa_column=_ms(nullable=False))
     #: The job that it has made so far.

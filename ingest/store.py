@@ -1471,39 +1471,46 @@ def begin_request(session: Session, key: str, digest: str, owner: str) -> Reques
     now = now_ms()
     session.execute(delete(_request).where(_request.c.started_at < now - _REMEMBERED * 1000))
     row = {"key": key, "digest": digest, "owner": owner, "started_at": now}
-    begun = session.execute(_upsert(session)(_request).values(**row).on_conflict_do_nothing().returning(_request.c.key))
-    return None if begun.first() else session.get(Request, key)
+    begin = _upsert(session)(_request).values(**row).on_conflict_do_nothing().returning(_request.c.key)
+    while not session.execute(begin).first():
+        if (earlier := session.get(Request, key)) is not None:
+            return earlier
+        # It came to nothing at this very moment, and its key is free.
+    return None
 
 
 def take_over_request(session: Session, earlier: Request, owner: str) -> bool:
-    """Go on with a request whose process is gone; False where somebody was faster."""
+    """Go on with a request whose owner is gone; False where somebody was faster."""
     as_read = and_(_request.c.key == earlier.key, _request.c.owner == earlier.owner, _request.c.status.is_(None))
     taken = update(_request).where(as_read).values(owner=owner, started_at=now_ms())
     return bool(session.execute(taken).rowcount)  # type: ignore[attr-defined]
 
 
-def request_made_job(session: Session, key: str, job_id: int) -> None:
-    session.execute(update(_request).where(_request.c.key == key).values(job_id=job_id))
+def request_made_job(session: Session, key: str, owner: str, job_id: int) -> bool:
+    """False where it was taken over: who was thought dead must not make a second job."""
+    return bool(session.execute(_of(key, owner).values(job_id=job_id)).rowcount)  # type: ignore[attr-defined]
 
 
-def end_request(session: Session, key: str, status: int, location: str | None, body: str) -> None:
-    session.execute(update(_request).where(_request.c.key == key).values(status=status, location=location, body=body))
+def end_request(session: Session, key: str, owner: str, status: int, location: str | None, body: str) -> None:
+    session.execute(_of(key, owner).values(status=status, location=location, body=body))
 
 
 def renew_request(session: Session, key: str, owner: str) -> None:
-    session.execute(
-        update(_request).where(_request.c.key == key, _request.c.owner == owner).values(started_at=now_ms())
-    )
+    session.execute(_of(key, owner).values(started_at=now_ms()))
 
 
-def leave_request(session: Session, key: str) -> None:
+def leave_request(session: Session, key: str, owner: str) -> None:
     """It failed half-way: whoever sends it again goes on with its job."""
-    session.execute(update(_request).where(_request.c.key == key).values(owner=""))
+    session.execute(_of(key, owner).values(owner=""))
 
 
-def drop_request(session: Session, key: str) -> None:
+def drop_request(session: Session, key: str, owner: str) -> None:
     """It came to nothing and changed nothing: the same key may be tried again."""
-    session.execute(delete(_request).where(_request.c.key == key))
+    session.execute(delete(_request).where(_request.c.key == key, _request.c.owner == owner))
+
+
+def _of(key: str, owner: str) -> Any:
+    return update(_request).where(_request.c.key == key, _request.c.owner == owner)
 
 
 # Heartbeats

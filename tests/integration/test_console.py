@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import delete, select, update
 from werkzeug.test import TestResponse
 
-from console import once
+from console import making, once
 from console.app import create_app
 from ingest import queries, store, tokens
 from ingest.access import Role
@@ -375,6 +375,106 @@ def test_a_request_whose_process_died_goes_on_with_its_job(
     assert sorted(sources) == sorted(_links("a", "b", "c")["sources"])
 
 
+def test_a_request_that_fails_half_way_is_carried_on_by_the_next_one(
+    operator: Caller, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.adding._CHUNK", 2)
+    write, chunks = store.add_items, list[int]()
+
+    def fail(*given: Any, **named: Any) -> store.Added:
+        chunks.append(len(given[2]))
+        if len(chunks) == 2:
+            raise OSError("the disk is full")
+        return write(*given, **named)
+
+    monkeypatch.setattr(store, "add_items", fail)
+    body = _links("a", "b", "c", "d", "e")
+    failed = operator.post(f"{API}/jobs", body, Idempotency_Key="k1")
+    assert (failed.status_code, failed.mimetype) == (500, "application/problem+json")
+    assert "disk" not in failed.text
+    number = _jobs(database)
+    answer = operator.post(f"{API}/jobs", body, Idempotency_Key="k1")
+    assert answer.status_code == HTTPStatus.ACCEPTED and "Idempotency-Replayed" not in answer.headers
+    made = answer.json  # all that its job holds, and not only what this try wrote
+    assert made is not None and (made["items"], made["queued"], made["skipped"]) == (5, 5, 0)
+    with database.read() as session:
+        assert _jobs(database) == number and len(list(queries.items(session, job_id=made["job"]))) == 5
+    again = operator.post(f"{API}/jobs", body, Idempotency_Key="k1")
+    assert again.json == made and again.headers["Idempotency-Replayed"] == "true"
+    assert again.headers["Retry-After"] == answer.headers["Retry-After"]
+
+
+def test_of_many_who_send_the_same_request_at_once_one_is_carried_out(
+    app: Flask, operator: Caller, database: Database
+) -> None:
+    number, answers, gate = _jobs(database), list[TestResponse](), threading.Barrier(8)
+
+    def send() -> None:
+        mine = Caller(app, operator.token)
+        gate.wait()
+        answers.append(mine.post(f"{API}/jobs", _links("a", "b"), Idempotency_Key="k1"))
+
+    _together(send, 8)
+    assert _jobs(database) == number + 1
+    carried_out = [one for one in answers if one.status_code == HTTPStatus.ACCEPTED]
+    assert len({one.json["job"] for one in carried_out}) == 1  # type: ignore[index]
+    assert all(one.status_code in (HTTPStatus.ACCEPTED, HTTPStatus.CONFLICT) for one in answers)
+    assert len([one for one in carried_out if "Idempotency-Replayed" not in one.headers]) == 1
+
+
+def _together(work: Callable[[], None], number: int) -> None:
+    threads = [threading.Thread(target=work) for _ in range(number)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+
+
+def test_who_was_thought_dead_makes_no_second_job(
+    operator: Caller, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stood still between its row and its job, for longer than the lease."""
+    examine, second = making.examine, list[TestResponse]()
+
+    def stand_still(*given: Any, **named: Any) -> Any:
+        monkeypatch.setattr(making, "examine", examine)
+        with database.write() as session:
+            session.execute(update(Request).values(started_at=now_ms() - round(once._LEASE * 1000) - 1))
+        second.append(operator.post(f"{API}/jobs", _links("a"), Idempotency_Key="k1"))
+        return examine(*given, **named)
+
+    monkeypatch.setattr(making, "examine", stand_still)
+    number = _jobs(database)
+    late = operator.post(f"{API}/jobs", _links("a"), Idempotency_Key="k1")
+    assert (late.status_code, late.headers["Retry-After"]) == (HTTPStatus.CONFLICT, "2")
+    assert second[0].status_code == HTTPStatus.ACCEPTED and _jobs(database) == number + 1
+    again = operator.post(f"{API}/jobs", _links("a"), Idempotency_Key="k1")
+    assert again.json == second[0].json and again.headers["Idempotency-Replayed"] == "true"
+
+
+def test_what_is_refused_in_the_middle_of_its_work_frees_its_key(operator: Caller, tmp_path: Path) -> None:
+    for refused in (str(tmp_path / "outside.mp4"), str(tmp_path / "library" / "nothing.mp4")):
+        body = {"command": "add", "sources": [refused]}
+        assert operator.post(f"{API}/jobs", body, Idempotency_Key="k1").status_code in (403, 422)
+    assert operator.post(f"{API}/jobs/999/cancel", Idempotency_Key="k1").status_code == HTTPStatus.NOT_FOUND
+    assert operator.post(f"{API}/jobs", _links("a"), Idempotency_Key="k1").status_code == HTTPStatus.ACCEPTED
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 201, "\xe9"])
+def test_a_key_that_is_none_is_refused_and_nothing_is_done(operator: Caller, database: Database, key: str) -> None:
+    number = _jobs(database)
+    answer = operator.post(f"{API}/jobs", _links("a"), Idempotency_Key=key)
+    assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY and _jobs(database) == number
+
+
+@pytest.mark.parametrize("path", ["jobs/1/cancel", "items/15/cancel", "lanes/upload/pause", "callbacks/2/replay"])
+def test_any_change_is_made_once_under_its_key(operator: Caller, path: str) -> None:
+    first = operator.post(f"{API}/{path}", Idempotency_Key="k1")
+    again = operator.post(f"{API}/{path}", Idempotency_Key="k1")
+    assert first.status_code == HTTPStatus.OK and again.json == first.json
+    assert again.headers["Idempotency-Replayed"] == "true"
+
+
 # What may be imported
 
 
@@ -458,9 +558,25 @@ def test_a_revoked_token_opens_nothing_after_a_moment(reader: Caller, database: 
     assert reader.get(f"{API}/stats").status_code == HTTPStatus.OK
     with database.write() as session:
         assert store.revoke_token(session, "reader")
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 2
     while reader.get(f"{API}/stats").status_code != HTTPStatus.UNAUTHORIZED:
         assert time.monotonic() < deadline
+
+
+def test_who_waits_with_a_token_that_is_revoked_meanwhile_hears_no_more(reader: Caller, database: Database) -> None:
+    place = reader.get(f"{API}/changes").json["next"]  # type: ignore[index]
+
+    def revoke_and_change() -> None:
+        with database.write() as session:
+            assert store.revoke_token(session, "reader")
+        time.sleep(1.2)
+        _tell(database, 15, News.CANCEL)
+
+    later = threading.Timer(0.3, revoke_and_change)
+    later.start()
+    answer = reader.get(f"{API}/changes?after={place}&wait=20")
+    later.join()
+    assert answer.status_code == HTTPStatus.UNAUTHORIZED and "15" not in answer.text
 
 
 def test_a_hundred_wrong_tokens_are_slowed_and_the_right_one_is_not(app: Flask, reader: Caller) -> None:
