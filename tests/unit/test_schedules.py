@@ -56,7 +56,7 @@ def runs(schedule: Schedule, after: str, n: int) -> list[str]:
         ({"every": "6h", "cron": "0 0 * * *"}, "a schedule is either every"),
         ({"every": "", "cron": ""}, "a schedule is either every"),
         ({"every": "often"}, "'often' is not a duration"),
-        ({"every": "59s"}, "every 59 s is too often; 1 min is the shortest"),
+        ({"every": "9s"}, "every 9 s is too often; 10 s is the shortest"),
         ({"every": "0"}, "is too often"),
         ({"every": "90.5s"}, "every 90.5s is no whole number of seconds"),
         ({"every": "367d"}, "every 367d is longer than a year"),
