@@ -136,7 +136,11 @@ _CLEAN: dict[str, Any] = {"failures": 0, "trouble": None, "paused_at": None, "pa
 def unfollow(session: Session, creator_id: int) -> bool:
     """No look any more; what it has brought stays. False where it was not followed."""
     mine = and_(_creator.c.id == creator_id, _creator.c.next_run_at.is_not(None))
-    return bool(session.execute(update(_creator).where(mine).values(next_run_at=None, refresh_at=None)).rowcount)  # type: ignore[attr-defined]
+    if not session.execute(update(_creator).where(mine).values(next_run_at=None, refresh_at=None)).rowcount:  # type: ignore[attr-defined]
+        return False
+    asked_about = and_(_post.c.creator_id == creator_id, _post.c.measure_at.is_not(None))
+    session.execute(update(_post).where(asked_about).values(measure_at=None))
+    return True
 
 
 def pause(session: Session, creator_id: int, reason: str) -> bool:
@@ -167,6 +171,15 @@ def _is_sqlite(session: Session) -> bool:
     return session.get_bind().dialect.name == "sqlite"
 
 
+def alone(session: Session, creator_id: int) -> None:
+    """Nobody else begins, ends or takes in a look at this creator until the end of the transaction.
+
+    The order that keeps writers on PostgreSQL from waiting for each other in a circle: the creator, then items, then its posts.
+    """
+    mine = select(_creator.c.id).where(_creator.c.id == creator_id)
+    session.execute(mine.with_for_update(key_share=True))
+
+
 # Runs
 
 
@@ -175,19 +188,25 @@ def take_due(session: Session, limit: int = 50) -> list[Run]:
     now = now_ms()
     due = and_(_creator.c.next_run_at <= now, _creator.c.paused_at.is_(None), _creator.c.running_id.is_(None))
     query = select(Creator).where(due).order_by(_creator.c.next_run_at).limit(limit)
-    rows = session.execute(query.with_for_update(skip_locked=True)).scalars().all()
+    # key_share: rows that point to a creator may be written meanwhile. Their writers may hold what this one waits for.
+    rows = session.execute(query.with_for_update(skip_locked=True, key_share=True)).scalars().all()
     return [run for run in (_begin(session, creator, now) for creator in rows) if run is not None]
 
 
 def _begin(session: Session, creator: Creator, now: int) -> Run | None:
     assert creator.id is not None and creator.next_run_at is not None
-    schedule, due = schedule_of(creator), creator.next_run_at
+    due = creator.next_run_at
+    try:
+        schedule = schedule_of(creator)
+    except ValueError as error:  # its zone went with an update, for example: the others go on
+        pause(session, creator.id, f"its schedule cannot be read: {error}")
+        return None
     awake = schedules.out_of_quiet(schedule, now)
     if awake != now:  # owed since a time that was missed: it waits for the end of the quiet hours
         _advance(session, creator, due, awake)
         return None
     following = schedules.after_run(schedule, due, now, creator.created_at, seed=creator.id)
-    if not _advance(session, creator, due, following):
+    if not _advance(session, creator, due, following) or _was_run(session, creator.id, due):
         return None
     how = _how(creator)
     run = Run(creator_id=creator.id, due_at=due, started_at=now, how=how)
@@ -206,6 +225,12 @@ def _advance(session: Session, creator: Creator, due: int, following: int) -> bo
     """Compare-and-set: zero rows mean that another beat has taken this time."""
     mine = and_(_creator.c.id == creator.id, _creator.c.next_run_at == due, _creator.c.running_id.is_(None))
     return bool(session.execute(update(_creator).where(mine).values(next_run_at=following)).rowcount)  # type: ignore[attr-defined]
+
+
+def _was_run(session: Session, creator_id: int, due: int) -> bool:
+    """A person's "now" may be an old time where the clock was set back: it is passed over, or nothing would begin any more."""
+    before = select(_run.c.id).where(_run.c.creator_id == creator_id, _run.c.due_at == due)
+    return session.execute(before).first() is not None
 
 
 def _how(creator: Creator) -> str:
@@ -299,6 +324,7 @@ def end_vendor_runs(session: Session, limit: int = 50) -> int:
 
 
 def _end_vendor(session: Session, run: Run, item: Item) -> None:
+    alone(session, run.creator_id)
     told = item.result or {}
     seen = _posts_of(session, run.creator_id, told.get("posts", []))
     asked = Asked.read(item.wish or {}).count
@@ -366,6 +392,7 @@ def fail(
 
 
 def _close(session: Session, run: Run, state: str, report: Mapping[str, Any], changed: Mapping[str, Any]) -> bool:
+    alone(session, run.creator_id)
     mine = and_(_run.c.id == run.id, _run.c.state == "running")
     done = session.execute(update(_run).where(mine).values(state=state, ended_at=now_ms(), **report))
     if not done.rowcount:  # type: ignore[attr-defined]
@@ -408,46 +435,78 @@ class ToMeasure:
     key: str
     item_id: int
     video_no: str
+    #: Since when they are due.
+    due_at: int
+    #: Whoever took it has until then, others may take it over afterwards.
+    held_until: int
 
 
 def take_refreshes(session: Session, limit: int = 50) -> int:
-    """Have all posts of the creators whose numbers are due asked about; how many creators. By compare-and-set: once, whoever looks."""
+    """Have all ready posts of the creators whose numbers are due asked about; how many creators. By compare-and-set: once each."""
     now = now_ms()
     due = select(_creator.c.id, _creator.c.refresh_at, _creator.c.refresh_seconds).where(
         _creator.c.refresh_at <= now, _creator.c.next_run_at.is_not(None), _creator.c.paused_at.is_(None)
     )
+    query = due.order_by(_creator.c.refresh_at).limit(limit).with_for_update(skip_locked=True, key_share=True)
     taken = 0
-    for row in session.execute(due.order_by(_creator.c.refresh_at).limit(limit)).all():
+    for row in session.execute(query).all():
         # From now on, not from when it was due: after downtime once, not once for each time that was missed.
         mine = and_(_creator.c.id == row.id, _creator.c.refresh_at == row.refresh_at)
         following = now + row.refresh_seconds * 1000
         if session.execute(update(_creator).where(mine).values(refresh_at=following)).rowcount:  # type: ignore[attr-defined]
-            posts = and_(_post.c.creator_id == row.id, _post.c.gone_at.is_(None), _post.c.item_id.is_not(None))
-            session.execute(update(_post).where(posts).values(measure_at=now))
+            _have_measured(session, row.id, now)
             taken += 1
     return taken
 
 
+def _have_measured(session: Session, creator_id: int, now: int) -> None:
+    """Posts that are still due keep their place: where a round takes longer than its interval, the last ones get their turn too."""
+    ready = select(_item.c.id).where(_item.c.id == _post.c.item_id, *_MEASURABLE)
+    idle = and_(_post.c.creator_id == creator_id, _post.c.gone_at.is_(None), _post.c.measure_at.is_(None))
+    session.execute(update(_post).where(idle, ready.exists()).values(measure_at=now))
+
+
+#: The vendor tells the numbers of these.
+_MEASURABLE = (_item.c.library == PUBLIC, _item.c.status == Status.PARSE, _item.c.video_no.is_not(None))
+
+
 def take_to_measure(session: Session, limit: int, hold_seconds: float) -> list[ToMeasure]:
-    """Posts whose numbers are due, held so that nobody else asks meanwhile. What is not ready, or not public, is not asked about."""
+    """Posts whose numbers are due, held so that nobody else asks meanwhile. Those of a paused creator wait for its end."""
     now = now_ms()
-    query = select(_post.c.creator_id, _post.c.key, _item.c.id, _item.c.video_no, _item.c.status, _item.c.library)
-    due = query.join(_item, _item.c.id == _post.c.item_id).where(_post.c.measure_at <= now)
-    rows = session.execute(due.order_by(_post.c.measure_at).limit(limit).with_for_update(of=_post, skip_locked=True))
-    found = []
-    for row in rows.all():
-        ready = row.status == Status.PARSE and row.library == PUBLIC and row.video_no
-        mine = and_(_post.c.creator_id == row.creator_id, _post.c.key == row.key)
-        until = now + round(hold_seconds * 1000) if ready else None
-        session.execute(update(_post).where(mine).values(measure_at=until))
-        if ready:
-            found.append(ToMeasure(row.creator_id, row.key, row.id, row.video_no))
+    until = now + round(hold_seconds * 1000)
+    query = (
+        select(_post.c.creator_id, _post.c.key, _post.c.measure_at, _item.c.id, _item.c.video_no)
+        .join(_item, _item.c.id == _post.c.item_id)
+        .join(_creator, _creator.c.id == _post.c.creator_id)
+        .where(_post.c.measure_at <= now, _creator.c.refresh_at.is_not(None), _creator.c.paused_at.is_(None))
+        .where(*_MEASURABLE)
+    )
+    rows = session.execute(query.order_by(_post.c.measure_at).limit(limit).with_for_update(of=_post, skip_locked=True))
+    found = [ToMeasure(row.creator_id, row.key, row.id, row.video_no, row.measure_at, until) for row in rows.all()]
+    for one in found:
+        session.execute(update(_post).where(_post_of(one)).values(measure_at=until))
     return found
 
 
-def measured(session: Session, one: ToMeasure, told: Counters) -> None:
-    """What was told, if anything; the next time is when its creator is due again."""
-    mine = and_(_post.c.creator_id == one.creator_id, _post.c.key == one.key)
-    session.execute(update(_post).where(mine).values(measure_at=None))
+def _post_of(one: ToMeasure) -> Any:
+    return and_(_post.c.creator_id == one.creator_id, _post.c.key == one.key)
+
+
+def measured(session: Session, one: ToMeasure, told: Counters) -> bool:
+    """What was told, if anything; its next time is its creator's. False where another has taken it over, or nobody wants it any more."""
+    mine = and_(_post_of(one), _post.c.measure_at == one.held_until)
+    if not session.execute(update(_post).where(mine).values(measure_at=None)).rowcount:  # type: ignore[attr-defined]
+        return False
     if told:
         session.add(Measurement(creator_id=one.creator_id, item_id=one.item_id, at=now_ms(), **asdict(told)))
+    return True
+
+
+def not_measured(session: Session, rest: Sequence[ToMeasure], failed: ToMeasure | None, seconds: float) -> None:
+    """No answer, or no time: the rest is due as it was; what failed in ``seconds``, so that it does not stand before the others."""
+    again = {one: one.due_at for one in rest}
+    if failed is not None:
+        again[failed] = now_ms() + round(seconds * 1000)
+    for one, at in again.items():
+        mine = and_(_post_of(one), _post.c.measure_at == one.held_until)
+        session.execute(update(_post).where(mine).values(measure_at=at))

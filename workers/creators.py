@@ -93,6 +93,8 @@ def _take_in(
 ) -> dict[str, Any]:
     """New posts become items, known ones are noted; what the look has brought stands in its item's result."""
     assert item.id is not None and submission.id is not None
+    if run is not None:
+        following.alone(session, run.creator_id)
     named = {post.key: (video, post) for video, post in reported if post is not None}
     strangers = [video.video_no for video, post in reported if post is None]
     if strangers:

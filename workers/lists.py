@@ -85,6 +85,7 @@ def _take_in(context: Context, run: Run, creator: Creator, look: Look) -> None:
         with context.database.write() as session:
             changed += _note(session, run, creator, look.posts[start : start + _AT_ONCE])
     with context.database.write() as session:
+        following.alone(session, run.creator_id)
         new = queries.new_posts_of_run(session, run.id or 0)
         report: dict[str, Any] = {
             "seen": len(look.posts),
@@ -101,6 +102,7 @@ def _take_in(context: Context, run: Run, creator: Creator, look: Look) -> None:
 
 
 def _note(session: Session, run: Run, creator: Creator, listed: Sequence[Listed]) -> int:
+    following.alone(session, run.creator_id)
     known = queries.known_posts(session, creator.id or 0, [one.post.key for one in listed])
     fresh = [one for one in listed if one.post.key not in known]
     holds = {store.holds_key(creator.unique_id, creator.library, one.post.key): one for one in fresh}
