@@ -66,13 +66,19 @@ def invalid_input(error: ValidationError) -> Response:
     errors = [
         {
             "field": ".".join(str(part) for part in one["loc"]) or "body",
-            "message": one["msg"].removeprefix("Value error, "),
+            "message": _message(one),
         }
         for one in error.errors()
     ]
     first = errors[0]
     more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
     return invalid(f"{first['field']}: {first['message']}{more}", errors).response()
+
+
+def _message(one: Any) -> str:
+    if one["type"] == "union_tag_invalid":  # the one sentence of Pydantic's that repeats what it was given
+        return f"{one['ctx']['discriminator']} is one of {one['ctx']['expected_tags']}"
+    return str(one["msg"]).removeprefix("Value error, ")
 
 
 def answer_errors(app: Flask) -> None:
