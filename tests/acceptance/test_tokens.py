@@ -7,7 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.service import Service, sandbox
+from tests.console import Console
+from tests.service import Service, eventually, sandbox
 
 pytestmark = pytest.mark.acceptance
 
@@ -48,3 +49,42 @@ def test_tokens_are_made_listed_and_revoked_by_name(home: Path) -> None:
     ]
     assert made["token"] not in service.run("tokens", "list").stdout
     assert service.run("tokens", "add", "grafana").returncode == 0  # the name is free again
+
+
+@pytest.mark.parametrize("name", ["", "no blanks", "-x", "ü", "a" * 65, "a\nb", "../a", "<b>"])
+def test_a_name_that_is_none_makes_no_token(home: Path, name: str) -> None:
+    service = Service(home, "http://127.0.0.1:9")
+    done = service.run("tokens", "add", "--", name)
+    assert (done.returncode, done.stdout) == (2, "") and "name of a token" in done.stderr, done.stderr
+    assert service.run("tokens", "list", "--json").stdout == ""
+
+
+def test_what_tokens_say_as_json_is_one_object_a_line(home: Path) -> None:
+    service = Service(home, "http://127.0.0.1:9")
+    made = json.loads(service.run("tokens", "add", "importer", "--operate", "--json").stdout)
+    assert set(made) == {"name", "role", "token"} and (made["name"], made["role"]) == ("importer", "operate")
+    (row,) = [json.loads(line) for line in service.run("tokens", "list", "--json").stdout.splitlines()]
+    assert set(row) == {"name", "role", "created_at", "used_at", "revoked_at"}
+    assert row["used_at"] is None and row["created_at"].endswith("Z")
+    assert json.loads(service.run("tokens", "revoke", "importer", "--json").stdout) == {
+        "name": "importer",
+        "revoked": True,
+    }
+    unknown = service.run("tokens", "revoke", "nobody", "--json")
+    assert (unknown.returncode, unknown.stdout) == (2, "") and "nobody" in unknown.stderr
+
+
+def test_a_running_console_takes_what_the_command_line_makes_and_revokes(home: Path) -> None:
+    console = Console(home)
+    service = Service(home, "http://127.0.0.1:9")
+    try:
+        token = service.token("grafana")
+        with console.client(token) as client:
+            assert client.get("/api/v1/stats").status_code == 200
+            assert client.post("/api/v1/lanes/upload/pause").status_code == 403
+            rows = [json.loads(line) for line in service.run("tokens", "list", "--json").stdout.splitlines()]
+            assert next(one for one in rows if one["name"] == "grafana")["used_at"] is not None
+            assert service.run("tokens", "revoke", "grafana").returncode == 0
+            eventually(lambda: client.get("/api/v1/stats").status_code == 401, 2, "the token to open nothing")
+    finally:
+        console.end()
