@@ -14,6 +14,8 @@ from flask import Flask, Response, request
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 
+from console.schemas import LARGEST_ID
+
 #: Before the name of a kind of problem: stable, and no address to follow.
 _TYPES = "urn:memories-ingest:problem:"
 PROBLEM_JSON = "application/problem+json"
@@ -165,7 +167,7 @@ def id_of(kind: str, given: str | None) -> int | None:
     if given is None:
         return None
     (number,) = place_of(kind, given, 1)
-    if not isinstance(number, int) or not 0 <= number < 2**63:
+    if not isinstance(number, int) or not 0 <= number <= LARGEST_ID:
         raise no_place()
     return number
 

@@ -19,7 +19,7 @@ from ingest.statuses import Stage, Status
 from ingest.upstream.client import MOST_PERSONS
 
 #: Ids as the database can hold them.
-_LARGEST = 2**31 - 1
+LARGEST_ID = 2**31 - 1
 MOST_VALUES = 10
 
 
@@ -67,7 +67,7 @@ def _source(text: str) -> str:
 
 # The constraints stand before the validators: behind one they would not show in the document.
 
-Id = Annotated[int, Field(ge=1, le=_LARGEST)]
+Id = Annotated[int, Field(ge=1, le=LARGEST_ID)]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-25T12:45:48Z"])]
 Whole = Annotated[int, BeforeValidator(_number)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
