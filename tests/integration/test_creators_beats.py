@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, update
@@ -18,30 +20,68 @@ from ingest.database import Database
 from ingest.models import Creator, Item, Run
 from ingest.statuses import News
 from ingest.store import tell
-from tests.service import eventually
 
 pytestmark = pytest.mark.integration
 
 _creator = Creator.__table__  # type: ignore[attr-defined]
+_run = Run.__table__  # type: ignore[attr-defined]
 
-#: A beat: it begins what is due, and ends what has come to its end.
+#: A beat: it begins what is due, and ends what has come to its end, as soon as it is told to.
 _BEAT = """
-import sys, time
+import sys
 from ingest import following
 from ingest.database import Database
 database = Database(sys.argv[1])
+with database.read() as session:
+    pass
+sys.stdin.readline()
 while True:
     with database.write() as session:
         following.take_due(session)
     with database.write() as session:
         following.end_vendor_runs(session)
-    time.sleep(0.01)
 """
-_CREATORS, _TIMES = 10, 20
+_CREATORS, _LONG_AGO = 10, 1_700_000_000_000
 
 
-def _beat(url: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", _BEAT, url], start_new_session=True, stderr=subprocess.DEVNULL)
+class _Beats:
+    """So many at work; where one is killed, another that stood ready goes on, so that kills can be close to each other."""
+
+    def __init__(self, url: str, count: int, words: Path) -> None:
+        self._command, self._words = [sys.executable, "-c", _BEAT, url], words.open("w")
+        self.kills = 0
+        self._ready = [self._start() for _ in range(3)]
+        self.at_work = [self._go() for _ in range(count)]
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        # No beat may fail, for example because two wait for each other: what they say is kept.
+        return subprocess.Popen(self._command, stdin=subprocess.PIPE, stderr=self._words, start_new_session=True)
+
+    def _go(self) -> subprocess.Popen[bytes]:
+        self._ready.append(self._start())
+        beat = self._ready.pop(0)
+        assert beat.stdin is not None
+        beat.stdin.write(b"go\n")
+        beat.stdin.flush()
+        return beat
+
+    def kill(self, place: int) -> None:
+        assert self.at_work[place].poll() is None, "a beat ended by itself"
+        _end(self.at_work[place])
+        self.at_work[place] = self._go()
+        self.kills += 1
+
+    def end(self) -> None:
+        for beat in [*self.at_work, *self._ready]:
+            _end(beat)
+        self._words.close()
+
+
+def _end(beat: subprocess.Popen[bytes]) -> None:
+    os.killpg(beat.pid, signal.SIGKILL)
+    beat.wait()
+    assert beat.stdin is not None
+    beat.stdin.close()
 
 
 def _answer(database: Database) -> None:
@@ -52,53 +92,89 @@ def _answer(database: Database) -> None:
             tell(session, number or 0, News.READY)
 
 
-def _next_time(database: Database, due: dict[int, list[int]], at: int) -> None:
+def _next_times(database: Database, due: dict[int, list[int]], most: int) -> None:
     """Creators whose run is over are due at a new time, long past; each of these times must become one run."""
     with database.write() as session:
         for number, times in due.items():
             idle = update(_creator).where(
-                _creator.c.id == number, _creator.c.running_id.is_(None), _creator.c.next_run_at > at
+                _creator.c.id == number, _creator.c.running_id.is_(None), _creator.c.next_run_at > _LONG_AGO + most
             )
-            if len(times) < _TIMES and session.execute(idle.values(next_run_at=at + len(times))).rowcount:  # type: ignore[attr-defined]
-                times.append(at + len(times))
+            at = _LONG_AGO + len(times)
+            if len(times) < most and session.execute(idle.values(next_run_at=at)).rowcount:  # type: ignore[attr-defined]
+                times.append(at)
 
 
-def test_two_hundred_due_times_become_two_hundred_runs_while_beats_are_killed(database: Database) -> None:
+def _done(database: Database) -> int:
+    with database.read() as session:
+        return session.execute(select(func.count()).select_from(Run).where(Run.state == "done")).scalar_one()
+
+
+@pytest.mark.parametrize(
+    ("beats", "mortal", "times", "pause"),
+    [
+        pytest.param(2, 1, 200, (0.05, 1.0), id="one of two is killed, 200 due times"),
+        pytest.param(
+            4,
+            4,
+            3000,
+            (0.0, 0.5),
+            id="four are killed, 3000 due times",
+            marks=[pytest.mark.storm, pytest.mark.timeout(900)],
+        ),
+    ],
+)
+def test_each_due_time_becomes_one_run_while_beats_are_killed(
+    database: Database, tmp_path: Path, beats: int, mortal: int, times: int, pause: tuple[float, float]
+) -> None:
     for number in range(_CREATORS):
         creators.follow(database, Words(f"https://www.tiktok.com/@beat.{number}", every="1d"))
     with database.write() as session:
         session.execute(update(_creator).values(next_run_at=2**50))
-    draw, due, kills = random.Random(4), {number: list[int]() for number in range(1, _CREATORS + 1)}, 0
-    url = database.engine.url.render_as_string(hide_password=False)
-    beats = [_beat(url) for _ in range(2)]
-    killed_at = time.monotonic() + 2
+    draw, due = random.Random(4), {number: list[int]() for number in range(1, _CREATORS + 1)}
+    words = tmp_path / "beats.log"
+    at_work = _Beats(database.engine.url.render_as_string(hide_password=False), beats, words)
+    kill_at = time.monotonic()
     try:
 
         def through() -> bool:
-            nonlocal kills, killed_at
-            _next_time(database, due, 1_700_000_000_000)
+            nonlocal kill_at
+            _next_times(database, due, times // _CREATORS)
             _answer(database)
-            if time.monotonic() > killed_at:
-                os.killpg(beats[0].pid, signal.SIGKILL)
-                beats[0].wait()
-                beats[0] = _beat(url)
-                kills, killed_at = kills + 1, time.monotonic() + draw.uniform(1.0, 2.5)
-            with database.read() as session:
-                ended = session.execute(select(func.count()).select_from(Run).where(Run.state == "done")).scalar()
-            return ended == _CREATORS * _TIMES
+            if time.monotonic() > kill_at:
+                at_work.kill(draw.randrange(mortal))
+                kill_at = time.monotonic() + draw.uniform(*pause)
+            return _done(database) == times
 
-        eventually(through, 150, "all due times to be run")
+        _until(through, 150 if times <= 200 else 800)
+        assert [beat.poll() for beat in at_work.at_work] == [None] * beats
     finally:
-        for one in beats:
-            os.killpg(one.pid, signal.SIGKILL)
-            one.wait()
+        at_work.end()
+    print(f"\n{times} due times, {at_work.kills} kills")
+    assert words.read_text() == ""
+    assert at_work.kills >= 5
+    _check(database, due, times)
+
+
+def _until(condition: Callable[[], bool], seconds: float) -> None:
+    """As ``eventually``, without a pause: what happens in between would be too slow for the beats to meet."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.005)
+
+
+def _check(database: Database, due: dict[int, list[int]], times: int) -> None:
+    """No time was run twice, none was missed, and each run has an item of its own."""
     with database.read() as session:
-        ran = Counter((one.creator_id, one.due_at) for one in session.execute(select(Run)).scalars())
-        items = Counter(one.id for one in session.execute(select(Item)).scalars())
-        carried = [one.item_id for one in session.execute(select(Run)).scalars()]
-    assert ran == Counter((number, at) for number, times in due.items() for at in times)
-    assert len(carried) == len(set(carried)) == len(items) == _CREATORS * _TIMES
-    assert kills >= 1
+        runs = list(session.execute(select(Run)).scalars())
+        items = {one.id: one for one in session.execute(select(Item)).scalars()}
+        counted = {one.id: (one.runs, one.running_id) for one in session.execute(select(Creator)).scalars()}
+    assert Counter((one.creator_id, one.due_at) for one in runs) == Counter(
+        (number, at) for number, known in due.items() for at in known
+    )
+    assert len(runs) == len(items) == times
+    assert [items[one.item_id].together for one in runs] == [f"creator:{one.id}" for one in runs]
+    assert counted == {number: (len(known), None) for number, known in due.items()}
 
 
 # The clock
@@ -129,6 +205,73 @@ def test_the_next_look_is_at_the_same_hour_on_both_edges_of_daylight_saving(
     with database.read() as session:
         one = creators.get(session, 1)
     assert (run.due_at, one.next_run_at) == (frozen - 1000, _at(following_run))
+
+
+@pytest.mark.parametrize(
+    ("plan", "first", "following_runs"),
+    [
+        # The clock leaps over half past two: right after the leap. Then it is half past two again, an hour earlier elsewhere.
+        ({"cron": "30 2 * * *"}, "03-28T01:30", ["03-29T01:00", "03-30T00:30"]),
+        # It shows half past two twice: the first time.
+        ({"cron": "30 2 * * *"}, "10-24T00:30", ["10-25T00:30", "10-26T01:30"]),
+        # What runs in every hour goes on in elapsed time.
+        ({"cron": "0 * * * *"}, "03-29T00:00", ["03-29T01:00", "03-29T02:00"]),
+        ({"cron": "0 * * * *"}, "10-24T23:00", ["10-25T00:00", "10-25T01:00", "10-25T02:00"]),
+        ({"every": "1h"}, "03-29T00:00", ["03-29T01:00", "03-29T02:00"]),
+        ({"every": "1h"}, "10-24T23:00", ["10-25T00:00", "10-25T01:00", "10-25T02:00"]),
+        # The night ends an hour earlier or later elsewhere.
+        ({"every": "1h", "quiet": "01:00-05:00"}, "03-28T23:00", ["03-29T03:00", "03-29T04:00"]),
+        ({"every": "1h", "quiet": "01:00-05:00"}, "10-24T22:00", ["10-25T04:00", "10-25T05:00"]),
+    ],
+)
+def test_from_run_to_run_across_both_edges(
+    database: Database, plan: dict[str, str], first: str, following_runs: list[str]
+) -> None:
+    """The clock stands still at each time that is due; what is written then is when it stands still next."""
+    creators.follow(database, Words("https://www.tiktok.com/@demo", zone="Europe/Berlin", **plan))
+    at = _at(f"2026-{first}:00")
+    with database.write() as session:
+        session.execute(update(_creator).values(next_run_at=at, created_at=at))
+    written = []
+    for _ in following_runs:
+        clock.follow(at, time.monotonic())
+        with database.write() as session:
+            (run,) = following.take_due(session)
+            assert run.due_at == at
+            assert following.take_due(session) == []
+            following.end(session, run)
+        with database.read() as session:
+            at = creators.get(session, 1).next_run_at or 0
+        written.append(at)
+    assert written == [_at(f"2026-{one}:00") for one in following_runs]
+
+
+def test_a_schedule_that_cannot_be_read_any_more_keeps_no_other_from_beginning(database: Database) -> None:
+    for name in ("first", "second"):
+        creators.follow(database, Words(f"https://www.tiktok.com/@{name}", every="1h"))
+    with database.write() as session:
+        session.execute(update(_creator).where(_creator.c.id == 1).values(zone="Mars/Olympus", next_run_at=1))
+    with database.write() as session:
+        assert [run.creator_id for run in following.take_due(session)] == [2]
+    with database.read() as session:
+        first = creators.get(session, 1)
+    assert first.paused_at and "Mars/Olympus" in (first.pause_reason or "")
+
+
+def test_a_time_that_was_run_before_is_passed_over(database: Database) -> None:
+    """The clock was set back, and a person says "now" in a millisecond that was due once."""
+    for name in ("first", "second"):
+        creators.follow(database, Words(f"https://www.tiktok.com/@{name}", every="1h"))
+    with database.write() as session:
+        (first, _) = following.take_due(session)
+        following.end(session, first)
+        session.execute(update(_creator).values(next_run_at=first.due_at, running_id=None))
+        session.execute(update(_run).where(_run.c.creator_id == 2).values(due_at=1))
+    with database.write() as session:
+        assert [run.creator_id for run in following.take_due(session)] == [2]
+    with database.read() as session:
+        assert len(queries.runs(session, 1)) == 1
+        assert (creators.get(session, 1).next_run_at or 0) > first.due_at
 
 
 def test_after_downtime_one_look_is_owed_and_not_those_that_were_missed(database: Database) -> None:
