@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -12,14 +13,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
-from ingest import clock, creators, following, queries
+from ingest import clock, creators, following, queries, store
 from ingest.creators import Words
-from ingest.database import Database
+from ingest.database import Database, migrate
+from ingest.following import SeenPost
 from ingest.models import Creator, Item, Run
 from ingest.statuses import News
 from ingest.store import tell
+from tests.service import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -175,6 +178,39 @@ def _check(database: Database, due: dict[int, list[int]], times: int) -> None:
     assert len(runs) == len(items) == times
     assert [items[one.item_id].together for one in runs] == [f"creator:{one.id}" for one in runs]
     assert counted == {number: (len(known), None) for number, known in due.items()}
+
+
+def test_a_look_that_begins_and_one_that_takes_in_late_posts_do_not_wait_for_each_other(
+    postgres_database: str,
+) -> None:
+    """The one has the creator and waits to add items, the other adds items and points to the creator: one would be ended by PostgreSQL."""
+    migrate(postgres_database)
+    database = Database(postgres_database)
+    creators.follow(database, Words("https://www.tiktok.com/@demo", every="1h"))
+    with database.write() as session:
+        (late,) = following.take_due(session)
+        following.end(session, late)
+        following.run_now(session, 1)
+    begun: list[Run] = []
+
+    def begin() -> None:
+        with database.write() as session:
+            begun.extend(following.take_due(session))
+
+    beat = threading.Thread(target=begin)
+    with database.write() as session:
+        store._before_other_adds(session)
+        beat.start()
+        eventually(lambda: _somebody_waits(database), 20, "the beat to wait")
+        following.saw(session, late, [SeenPost("post:tiktok:1", "https://www.tiktok.com/@demo/video/1")])
+    beat.join(20)
+    database.dispose()
+    assert len(begun) == 1
+
+
+def _somebody_waits(database: Database) -> bool:
+    with database.read() as session:
+        return bool(session.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar_one())
 
 
 # The clock
