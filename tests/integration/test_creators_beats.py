@@ -20,6 +20,7 @@ from ingest.creators import Words
 from ingest.database import Database, migrate
 from ingest.following import SeenPost
 from ingest.models import Creator, Item, Run
+from ingest.processes import die_with_parent
 from ingest.statuses import News
 from ingest.store import tell
 from tests.service import eventually
@@ -58,7 +59,13 @@ class _Beats:
 
     def _start(self) -> subprocess.Popen[bytes]:
         # No beat may fail, for example because two wait for each other: what they say is kept.
-        return subprocess.Popen(self._command, stdin=subprocess.PIPE, stderr=self._words, start_new_session=True)
+        return subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stderr=self._words,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
 
     def _go(self) -> subprocess.Popen[bytes]:
         self._ready.append(self._start())
@@ -119,9 +126,9 @@ def _done(database: Database) -> int:
         pytest.param(
             4,
             4,
-            3000,
+            2000,
             (0.0, 0.5),
-            id="four are killed, 3000 due times",
+            id="four are killed, 2000 due times",
             marks=[pytest.mark.storm, pytest.mark.timeout(900)],
         ),
     ],
