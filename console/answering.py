@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import threading
 from binascii import Error as NotBase64
 from collections.abc import Callable
 from functools import cache
@@ -12,13 +13,13 @@ from typing import Any
 
 from flask import Flask, Response, request
 from pydantic import ValidationError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, UnsupportedMediaType
 
 from console.schemas import LARGEST_ID
 
 #: Before the name of a kind of problem: stable, and no address to follow.
 _TYPES = "urn:memories-ingest:problem:"
-PROBLEM_JSON = "application/problem+json"
+JSON, PROBLEM_JSON = "application/json", "application/problem+json"
 
 
 class Problem(Exception):
@@ -83,6 +84,41 @@ def _message(one: Any) -> str:
     return str(one["msg"]).removeprefix("Value error, ")
 
 
+#: So many threads read bodies at once: who sends theirs a byte a minute holds up other bodies at most, and no reader.
+_reading = threading.BoundedSemaphore(32)
+
+
+def _body() -> bytes:
+    if request.content_length == 0 or (request.content_length is None and "Transfer-Encoding" not in request.headers):
+        return b""
+    if not _reading.acquire(timeout=1):
+        raise Problem(
+            HTTPStatus.SERVICE_UNAVAILABLE, "busy", "too many bodies are on their way", headers={"Retry-After": "2"}
+        )
+    try:
+        sent = request.get_data()
+    finally:
+        _reading.release()
+    # What comes in chunks has no Content-Length, and is cut off at the limit.
+    if len(sent) >= (request.max_content_length or len(sent) + 1):
+        raise RequestEntityTooLarge
+    return sent
+
+
+def check_body() -> None:
+    """A body is one JSON object, or there is none: one that cannot be understood would count as left out further on, `dry_run` with it."""
+    if not _body():
+        return
+    if not request.is_json:
+        raise UnsupportedMediaType("the body is JSON: Content-Type: application/json")
+    try:
+        given = request.get_json()
+    except RecursionError:
+        raise BadRequest("the body is nested too deep") from None
+    if not isinstance(given, dict):
+        raise invalid("body: it must be a JSON object", [{"field": "body", "message": "it must be a JSON object"}])
+
+
 def answer_errors(app: Flask) -> None:
     """Everything that goes wrong is answered alike."""
 
@@ -108,7 +144,7 @@ def dumps(body: Any) -> str:
 
 def as_json(body: Any, status: int = 200) -> Response:
     text = body if isinstance(body, str) else dumps(body)
-    return Response(text.encode("utf-8", "replace"), status, mimetype="application/json")
+    return Response(text.encode("utf-8", "replace"), status, mimetype=JSON)
 
 
 # Conditional answers

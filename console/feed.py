@@ -33,11 +33,11 @@ class Watcher:
         with self._condition:
             if self._waiting >= _MOST_WAITING:
                 return
-            self._waiting += 1
             if not self._looks:
-                self._looks = True
                 self._newest = None
-                threading.Thread(target=self._look, daemon=True).start()
+                threading.Thread(target=self._look, daemon=True).start()  # its first word waits for this lock
+                self._looks = True
+            self._waiting += 1
             try:
                 while not self._is_beyond(place) and (left := deadline - time.monotonic()) > 0:
                     self._condition.wait(left)

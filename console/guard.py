@@ -4,6 +4,7 @@ Wrong tokens are slowed by address: after a few of them nothing from there is lo
 used well before.
 """
 
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -14,6 +15,7 @@ from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
 from flask import g, request
+from sqlalchemy.exc import SQLAlchemyError
 
 from console.answering import Problem
 from ingest import access, queries, store
@@ -22,13 +24,15 @@ from ingest.clock import now_ms
 from ingest.database import Database
 from ingest.models import Token
 
+log = logging.getLogger(__name__)
+
 COOKIE = "ingest_console"
 #: A token that was right is not looked up again for so long, seconds: so long may one that was revoked be good.
 _BELIEVED = 1.0
 #: When a token was used is noted this often, ms.
 _NOTED_EVERY = 60_000
 #: So many wrong ones from one address, then each so many seconds gives one back.
-_WRONG_ALLOWED, _WRONG_EVERY = 10, 6.0
+_WRONG_ALLOWED, _WRONG_EVERY = 60, 3.0
 _ADDRESSES = 10_000
 _READING = ("GET", "HEAD", "OPTIONS")
 
@@ -83,9 +87,15 @@ class Guard:
         self._believed.put(digest, (caller, self._clock() + _BELIEVED))
         self._known.put(f"{address} {digest}", True)
         if row.used_at is None or row.used_at < now_ms() - _NOTED_EVERY:
+            self._note_use(caller)
+        return caller
+
+    def _note_use(self, caller: Caller) -> None:
+        try:
             with self._database.write() as session:
                 store.token_used(session, caller.token_id)
-        return caller
+        except SQLAlchemyError as error:  # a full disk must not lock out whoever comes to see what is wrong
+            log.warning("When token %s was used could not be noted: %s", caller.name, error)
 
     def _right(self, token: str) -> Token | None:
         parsed = access.parse(token)

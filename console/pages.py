@@ -38,9 +38,10 @@ def pages(guard: Guard) -> Blueprint:
 
     @shown.get("/static/rapidoc-min.js")
     def component() -> Answer:
+        guard.admit()
         script = files("flask_openapi_rapidoc") / "templates" / "rapidoc" / "js" / "rapidoc-min.js"
         answer = Response(script.read_bytes(), mimetype="text/javascript")
-        answer.headers["Cache-Control"] = "public, max-age=86400"
+        answer.headers["Cache-Control"] = "private, max-age=86400"
         return answer
 
     @shown.errorhandler(Problem)
