@@ -5,6 +5,7 @@ from typing import Any
 from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel
 
+from console import schemas
 from console.answering import PROBLEM_JSON
 from console.once import HEADER, REPLAYED
 from console.schemas import Problem
@@ -68,6 +69,7 @@ def _problem_content() -> dict[str, Any]:
 
 def finish(spec: dict[str, Any], untagged: frozenset[str], optional_bodies: frozenset[str]) -> dict[str, Any]:
     """Add to the document what holds for all: ``untagged`` paths send no ETag, ``optional_bodies`` are models that may be left out."""
+    _as_pydantic_says(spec["components"]["schemas"])
     for path, operations in spec["paths"].items():
         for method, operation in operations.items():
             if not path.startswith(PREFIX):
@@ -86,3 +88,13 @@ def finish(spec: dict[str, Any], untagged: frozenset[str], optional_bodies: froz
                 model = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
                 body["required"] = model not in optional_bodies
     return spec
+
+
+def _as_pydantic_says(components: dict[str, Any]) -> None:
+    """The framework knows some keywords of JSON Schema and drops the others: of the names of a map, for one."""
+    for name in components:
+        model = getattr(schemas, name, None)
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            whole = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            whole.pop("$defs", None)
+            components[name] = whole

@@ -44,9 +44,11 @@ def make(doors: Doors, order: AddJob | CaptionJob | AdoptJob, once: Once | None)
 
 def _check_roots(order: AddJob | CaptionJob, roots: Roots) -> None:
     """403 for paths that nobody may import from here; what else is wrong with them is nobody's business."""
-    outside = [] if order.skip_invalid else [one for one in order.sources if _is_outside(one, roots)]
+    outside = [one for one in order.sources if _is_outside(one, roots)]
+    if order.skip_invalid and len(outside) < len(order.sources):
+        outside = []  # they are left out, and named
     if isinstance(order, CaptionJob):
-        outside += [one for one in order.persons.values() if _is_outside(one, roots)]
+        outside += [one.picture for one in order.persons if _is_outside(one.picture, roots)]
     if outside:
         listed = _listed([roots.refusal(quoted(one)) for one in outside[:MOST_PROBLEMS]])
         raise Problem(HTTPStatus.FORBIDDEN, "outside-roots", listed[0]["message"], errors=listed)
@@ -79,7 +81,7 @@ def _caption(doors: Doors, order: CaptionJob, roots: Roots, once: Once | None) -
     question = Question(
         order.prompt,
         order.system_prompt or SYSTEM_PROMPT,
-        [f"{name}={picture}" for name, picture in order.persons.items()],
+        [f"{one.name}={one.picture}" for one in order.persons],
         order.thinking,
         order.sync,
         order.split,

@@ -440,21 +440,24 @@ class JobsQuery(Query):
     cursor: Cursor | None = None
 
 
-def _several(kind: Any, *, split: bool = True) -> Any:
-    several: Any = Field(default=[], max_length=MOST_VALUES)
-    return Annotated[list[kind], BeforeValidator(_split), several] if split else Annotated[list[kind], several]
+_Most: Any = Field(default=[], max_length=MOST_VALUES)
+
+
+def _several(kind: Any) -> Any:
+    """Words that hold no comma themselves."""
+    return Annotated[list[kind], BeforeValidator(_split), _Most]
 
 
 class ItemsQuery(Query):
-    """Each filter that is given must hold, any one of its values will do: repeated, or (words of ours) with commas between."""
+    """Each filter that is given must hold, any one of its values will do: repeated, or, of a fixed set, with commas between."""
 
     status: _several(Status)  # type: ignore[valid-type]
     job: _several(Id)  # type: ignore[valid-type]
     kind: _several(Kind)  # type: ignore[valid-type]
-    platform: _several(Word, split=False)  # type: ignore[valid-type]
+    platform: Annotated[list[Word], _Most]
     lane: _several(Lane)  # type: ignore[valid-type]
-    error_code: _several(Word, split=False)  # type: ignore[valid-type]
-    namespace: _several(Word, split=False)  # type: ignore[valid-type]
+    error_code: Annotated[list[Word], _Most]
+    namespace: Annotated[list[Word], _Most]
     order: Literal["newest", "oldest"] = "newest"
     limit: int = Field(100, ge=1, le=1000)
     cursor: Cursor | None = None
@@ -520,15 +523,18 @@ class AddJob(_Sources):
     location: Flag = Field(False, description="Tell where pictures were taken (EXIF).")
 
 
+class Person(Input):
+    name: PersonName
+    picture: Source
+
+
 class CaptionJob(_Sources):
     """Ask something about videos and pictures."""
 
     command: Literal["caption"]
     prompt: Said
     system_prompt: Said | None = None
-    persons: dict[PersonName, Source] = Field(
-        {}, max_length=MOST_PERSONS, description="Name to picture of somebody to be recognised."
-    )
+    persons: list[Person] = Field([], max_length=MOST_PERSONS, description="Who is to be recognised.")
     thinking: Flag = False
     sync: Flag = Field(False, description="Wait for each result in the answer: no public address needed.")
     split: Flag = Field(False, description="Cut longer videos at key frames, join the texts.")

@@ -820,7 +820,7 @@ def test_a_hundred_wrong_tokens_are_slowed_and_the_right_one_is_not(app: Flask, 
     assert reader.get(f"{API}/stats").status_code == HTTPStatus.OK
     told = [Caller(app, f"ingest-1-{number:040}").get(f"{API}/stats") for number in range(100)]
     slowed = [one for one in told if one.status_code == HTTPStatus.TOO_MANY_REQUESTS]
-    assert len(slowed) >= 85 and all(int(one.headers["Retry-After"]) > 0 for one in slowed)
+    assert len(slowed) >= 35 and all(int(one.headers["Retry-After"]) > 0 for one in slowed)
     assert {one.status_code for one in told} == {HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS}
     assert reader.get(f"{API}/stats").status_code == HTTPStatus.OK
 
