@@ -37,7 +37,14 @@ def _operations() -> list[tuple[str, str]]:
     """(method, path) of everything the document names, a path's ids filled in."""
     app = create_app(read(Settings), Database("sqlite:////nowhere/at-all.db"))
     document = app.config["OPENAPI"]
-    names = {"{job}": "1", "{item}": "2", "{callback}": "1", "{lane}": "upload", "{account}": "account"}
+    names = {
+        "{job}": "1",
+        "{item}": "2",
+        "{callback}": "1",
+        "{lane}": "upload",
+        "{account}": "account",
+        "{creator}": "1",
+    }
     found = []
     for path, methods in json.loads(document)["paths"].items():
         for name, value in names.items():
