@@ -88,7 +88,7 @@ def create_app(settings: Settings, database: Database) -> Flask:
         body, content_type = exposition(collector)
         return Response(body, content_type=content_type)
 
-    document = _spec(app)
+    document = app.config["OPENAPI"] = _spec(app)
 
     @app.get(_SPEC, doc_ui=False)
     def openapi() -> Response:

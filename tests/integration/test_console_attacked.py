@@ -1,6 +1,7 @@
 """The operator's API under attack: forged, doubled, broken off, overtaken, too much, too deep; on SQLite and on PostgreSQL alike."""
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -25,7 +26,8 @@ from ingest.models import Callback, Item, Request
 from ingest.settings import Settings, read
 from ingest.statuses import News
 from ingest.tokens import account_url, callback_url, new_short_id
-from tests.console import bearer, fill
+from tests.console import Console, bearer, fill
+from tests.service import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -773,6 +775,25 @@ def test_a_body_of_another_kind_is_refused(standing: Door) -> None:
 def test_a_body_that_is_too_large_is_refused(standing: Door) -> None:
     answer = _raw(standing, b'{"reason": "' + b"x" * (17 << 20) + b'"}')
     assert answer.status_code == 413
+
+
+def test_bodies_that_never_end_keep_no_reader_waiting(home: Path) -> None:
+    console, never = Console(home), list[socket.socket]()
+    try:
+        # More than it has threads; a stranger's are not even begun to be read, wherever they go.
+        for path, token, number in ((f"{API}/jobs", console.operate, 340), ("/healthz", "", 340)):
+            for _ in range(number):
+                never.append(socket.create_connection(("127.0.0.1", console.port)))
+                begun = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+                never[-1].sendall(f"{begun}Content-Type: application/json\r\nContent-Length: 99\r\n\r\n{{".encode())
+        with console.client() as client:
+            assert client.get(f"{API}/stats").status_code == 200
+            eventually(lambda: client.post(f"{API}/lanes/upload/pause", json={}).status_code == 503, 30)
+            for one in never:
+                one.close()
+            eventually(lambda: client.post(f"{API}/lanes/upload/pause", json={}).status_code == 200, 30)
+    finally:
+        console.end()
 
 
 def test_a_filter_that_no_row_can_hold_is_no_fault_of_the_database(door: Door) -> None:
