@@ -922,7 +922,7 @@ def test_a_body_that_cannot_be_understood_is_not_taken_for_none(operator: Caller
         (b'{"dry_run": ' + b"[" * 100_000, "application/json", 400),
         (b"[]", "application/json", 422),
         (b'"dry_run"', "application/json", 422),
-        (b" " * (5 << 20), "application/json", 413),
+        (b" " * (17 << 20), "application/json", 413),
     ):
         for chunked in (False, True):
             answer = operator.send(f"{API}/jobs/1/retry", body, kind, chunked=chunked)
