@@ -609,7 +609,7 @@ def test_portraits_come_from_the_library_too(operator: Caller, tmp_path: Path) -
         if name == "portrait.png":
             (tmp_path / name).write_bytes(b"\x89PNG")
         body = {"command": "caption", "prompt": "Who?", "sync": True, "sources": ["https://new.example/a.mp4"]}
-        refused = operator.post(f"{API}/jobs", body | {"persons": {"Bob": str(tmp_path / name)}})
+        refused = operator.post(f"{API}/jobs", body | {"persons": [{"name": "Bob", "picture": str(tmp_path / name)}]})
         assert refused.status_code == HTTPStatus.FORBIDDEN
         said.append(refused.text.replace(name, ""))
     assert said[0] == said[1]
@@ -774,7 +774,7 @@ def test_a_token_of_another_number_opens_nothing(app: Flask, operator: Caller, r
 
 
 def test_wrong_tokens_are_held_against_their_address_alone(app: Flask, reader: Caller) -> None:
-    for number in range(20):
+    for number in range(70):
         Caller(app, f"ingest-1-{number:040}").get(f"{API}/stats")
     client, given = app.test_client(), {"Authorization": f"Bearer {reader.token}"}
     here = client.get(f"{API}/stats", headers=given)  # right, but not known from here: guessing goes on no faster
