@@ -628,7 +628,7 @@ class FollowOrder(Input):
     public: Flag = False
     limit: Whole = Field(30, ge=1, le=1000, description="The newest so many posts.")
     mode: Literal["vendor", "list"] = "vendor"
-    stop_after: Whole = Field(10, ge=1, le=1000)
+    stop_after: Whole = Field(10, ge=4, le=1000)
     full_every: Whole = Field(10, ge=1, le=1000)
     not_before: Annotated[str, _SHORT] = ""
     refresh: Annotated[str, _SHORT] = ""

@@ -18,6 +18,8 @@ from ingest.sources.profiles import Profile
 from ingest.statuses import Status
 
 _MOST_POSTS = 1000
+#: Known posts in a row: pinned ones are known, and no end of the news.
+_FEWEST = 4
 #: Runs that ``show`` looks ahead.
 _AHEAD = 5
 
@@ -70,8 +72,10 @@ def _plan(words: Words) -> Plan:
         raise BadRequest(str(error)) from None
     if not 1 <= words.limit <= _MOST_POSTS:
         raise BadRequest(f"{words.limit} posts a look; it takes 1 to {_MOST_POSTS}")
-    if words.stop_after < 1 or words.full_every < 1:
-        raise BadRequest("--stop-after and --full-every are at least 1")
+    if words.stop_after < _FEWEST or words.full_every < 1:
+        raise BadRequest(
+            f"--stop-after is at least {_FEWEST}, since up to three posts are pinned; --full-every is at least 1"
+        )
     return Plan(
         schedule,
         words.unique_id,

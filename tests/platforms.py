@@ -1,151 +1,262 @@
-"""Pages of TikTok and YouTube as their own extractors in yt-dlp read them, made of a list of posts that a test changes."""
+"""Small TikToks and YouTubes that serve their pages to yt-dlp: its own extractors read them, without a network.
+
+>>> page = TikTok("someone", posts=[Shown(tiktok_id(3), 1_700_000_000)])
+>>> listing.look(profile, known=..., make=page.serve)
+
+A test changes ``posts`` between two looks. ``requests`` are the addresses that were asked for.
+"""
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from yt_dlp import YoutubeDL
-from yt_dlp.networking import Response
-from yt_dlp.networking.exceptions import HTTPError, TransportError
+from yt_dlp.networking import Request, Response
+from yt_dlp.networking.exceptions import HTTPError
 
 
-class Platforms:
-    """``posts``: ids, newest first; ``fail``: what the n-th request meets instead (an HTTP status, or ``"network"``)."""
+@dataclass(slots=True)
+class Shown:
+    """A post as its platform shows it; times in seconds since 1970."""
 
-    def __init__(self, posts: Sequence[str] = (), page: int = 5) -> None:
+    id: str
+    at: int = 0
+    title: str = "a post"
+    seconds: int = 12
+    views: int = 1000
+    tab: str = "videos"
+    #: On top of the page whatever its age, as TikTok pins posts.
+    pinned: bool = False
+    #: ``upcoming``, ``live`` or ``members``: shown, but not to be had.
+    reserved: str = ""
+
+
+def tiktok_id(number: int) -> str:
+    return str(7_300_000_000_000_000_000 + number)
+
+
+def youtube_id(number: int) -> str:
+    return f"v{number:010d}"
+
+
+class _Platform:
+    def __init__(self, posts: Iterable[Shown]) -> None:
         self.posts = list(posts)
-        self.page = page
-        self.titles: dict[str, str] = {}
-        self.private = self.gone = False
-        self.fail: dict[int, int | str] = {}
-        self.pages = 0
-        self._requests = 0
+        self.requests: list[str] = []
+        #: Called before each answer with the number of the request, counted from 1; what it raises comes instead of it.
+        self.before: Callable[[int], None] = lambda number: None
 
-    def make(self, options: dict[str, Any]) -> YoutubeDL:
-        """For ``listing.look(make=...)``: the real extractors, and no network."""
-        platforms = self
+    def serve(self, parameters: dict[str, Any]) -> YoutubeDL:
+        self.parameters = parameters
+        return _Offline(self, parameters)
 
-        class Offline(YoutubeDL):
-            def urlopen(self, req: Any) -> Response:
-                return platforms.answer(req if isinstance(req, str) else req.url, getattr(req, "data", None))
+    def answer(self, request: Request) -> bytes:
+        raise NotImplementedError
 
-        return Offline(options)
+    def newest_first(self, posts: Iterable[Shown]) -> list[Shown]:
+        return sorted(posts, key=lambda post: -post.at)
 
-    def answer(self, url: str, data: Any) -> Response:
-        self._requests += 1
-        met = self.fail.get(self._requests)
-        if met == "network":
-            raise TransportError("connection reset")
-        if met is not None:
-            raise HTTPError(Response(io.BytesIO(b""), url, {}, status=int(met)))
-        parts = urlsplit(url)
-        if parts.hostname and parts.hostname.endswith("tiktok.com"):
-            return self._tiktok(url, parts.path, parse_qs(parts.query))
-        return self._youtube(url, parts.path, data)
 
-    # TikTok: a page of the profile, then pages of a list that go back in time
+class _Offline(YoutubeDL):
+    def __init__(self, platform: _Platform, parameters: dict[str, Any]) -> None:
+        super().__init__({**parameters, "sleep_interval_requests": 0})
+        self._platform = platform
 
-    def _tiktok(self, url: str, path: str, query: dict[str, list[str]]) -> Response:
-        if path.startswith("/api/creator/item_list"):
-            self.pages += 1
-            before = int(query["cursor"][0])
-            older = [one for one in self.posts if _tiktok_seconds(one) * 1000 < before]
-            body = {
-                "itemList": [self._tiktok_item(one) for one in older[: self.page]],
-                "hasMorePrevious": len(older) > self.page,
-            }
-            return _response(url, json.dumps(body), "application/json")
-        if path.startswith("/embed/"):
-            return _response(url, "<html></html>")
-        detail: dict[str, Any] = {"statusCode": 10222} if self.private else {}
-        if not self.private and not self.gone:
-            user = {"secUid": "MS4wLjABAAAA" + "x" * 64, "uniqueId": "demo"}
-            detail = {"userInfo": {"user": user, "stats": {"videoCount": len(self.posts)}, "itemList": [{}]}}
-        scope = json.dumps({"__DEFAULT_SCOPE__": {"webapp.user-detail": detail}})
-        script = f'<script id="__UNIVERSAL_DATA_FOR_REHYDRATION__" type="application/json">{scope}</script>'
-        return _response(url, f"<html>{script}</html>")
+    def urlopen(self, request: Any) -> Response:
+        self._platform.requests.append(request.url)
+        self._platform.before(len(self._platform.requests))
+        body = self._platform.answer(request)
+        # yt-dlp tells a page of errors from JSON by its first bytes, not by a type.
+        return Response(io.BytesIO(body), request.url, {"Content-Type": "text/html; charset=utf-8"})
 
-    def _tiktok_item(self, number: str) -> dict[str, Any]:
+
+def http_error(status: int, url: str = "https://example.com/", body: bytes = b"{}") -> HTTPError:
+    return HTTPError(Response(io.BytesIO(body), url, {}, status=status))
+
+
+class TikTok(_Platform):
+    """One profile: ``status`` 10222 is private, 10221 nobody's."""
+
+    def __init__(self, name: str, posts: Iterable[Shown], *, per_page: int = 3, status: int = 0) -> None:
+        super().__init__(posts)
+        self.name, self.per_page, self.status = name, per_page, status
+        self.secret = "MS4wLjABAAAA" + "x" * 64
+        #: Instead of pages of posts.
+        self.garbage: Any = None
+
+    @property
+    def pages(self) -> int:
+        """How many pages of posts were asked for."""
+        return sum("/api/creator/item_list/" in url for url in self.requests)
+
+    def answer(self, request: Request) -> bytes:
+        parts = urlsplit(request.url)
+        if parts.path == f"/@{self.name}":
+            return self._profile()
+        if parts.path == "/api/creator/item_list/":
+            return json.dumps(self.garbage if self.garbage is not None else self._page(parts.query)).encode()
+        if parts.path == f"/embed/@{self.name}":
+            return b"<html></html>"
+        raise http_error(404, request.url)
+
+    def _profile(self) -> bytes:
+        posts = [] if self.status == 10222 else self.newest_first(self.posts)
+        user = {
+            "user": {"secUid": self.secret, "uniqueId": self.name},
+            "stats": {"videoCount": len(posts)},
+            "itemList": [self._item(post) for post in posts[: self.per_page]],
+        }
+        detail = {"statusCode": self.status, "userInfo": {} if self.status == 10221 else user}
+        data = json.dumps({"__DEFAULT_SCOPE__": {"webapp.user-detail": detail}})
+        return f'<script id="__UNIVERSAL_DATA_FOR_REHYDRATION__" type="application/json">{data}</script>'.encode()
+
+    def _page(self, query: str) -> dict[str, Any]:
+        cursor = int(parse_qs(query)["cursor"][0])
+        older = [post for post in self.newest_first(self.posts) if post.at * 1000 < cursor]
+        # The first question asks from now on, so it is the one that is answered with what is pinned.
+        first = len(older) == len(self.posts)
+        pinned = [post for post in older if post.pinned] if first else []
+        shown = older[: self.per_page]
+        page = pinned + [post for post in shown if post not in pinned]
         return {
-            "id": number,
-            "desc": self.titles.get(number, f"post {number}"),
-            "createTime": _tiktok_seconds(number),
-            "author": {"uniqueId": "demo", "id": "1"},
-            "video": {"duration": 10},
-            "stats": {"playCount": 5},
+            "statusCode": 0,
+            "itemList": [self._item(post) for post in page],
+            "hasMorePrevious": len(older) > len(shown),
         }
 
-    # YouTube: a tab with its first entries in the page, and continuations
+    def _item(self, post: Shown) -> dict[str, Any]:
+        return {
+            "id": post.id,
+            "desc": post.title,
+            "createTime": post.at,
+            "author": {"uniqueId": self.name, "secUid": self.secret},
+            "video": {"duration": post.seconds},
+            "stats": {"playCount": post.views},
+        }
 
-    def _youtube(self, url: str, path: str, data: Any) -> Response:
-        if path.startswith("/youtubei/"):
-            self.pages += 1
-            start = int(json.loads(data or b"{}").get("continuation", "0"))
-            items = self._youtube_items(start)
-            action = {"appendContinuationItemsAction": {"continuationItems": items}}
-            return _response(url, json.dumps({"onResponseReceivedActions": [action]}), "application/json")
-        if self.gone:
-            raise HTTPError(Response(io.BytesIO(b""), url, {}, status=404))
-        tab = path.rpartition("/")[2]
-        self.pages += tab == "videos"
-        items = self._youtube_items(0) if tab == "videos" else []
-        shown = _youtube_tab(tab, items)
-        config = json.dumps({"INNERTUBE_API_KEY": "k", "INNERTUBE_CONTEXT": {"client": {"clientName": "WEB"}}})
-        html = f"<script>ytcfg.set({config});</script><script>var ytInitialData = {json.dumps(shown)};</script>"
-        return _response(url, f"<html>{html}</html>")
 
-    def _youtube_items(self, start: int) -> list[dict[str, Any]]:
-        chosen = self.posts[start : start + self.page]
-        items: list[dict[str, Any]] = [
-            {"richItemRenderer": {"content": {"videoRenderer": self._video(one)}}} for one in chosen
-        ]
-        if start + self.page < len(self.posts):
-            command = {"continuationCommand": {"token": str(start + self.page), "request": "X"}}
+_TABS = {"featured": "Home", "videos": "Videos", "shorts": "Shorts", "streams": "Live"}
+
+
+class YouTube(_Platform):
+    """One channel with its tabs, or one playlist in the order of ``posts``; ``says`` is the error that it shows instead."""
+
+    def __init__(
+        self, posts: Iterable[Shown], *, handle: str = "@someone", playlist: str = "", per_page: int = 3
+    ) -> None:
+        super().__init__(posts)
+        self.handle, self.playlist, self.per_page = handle, playlist, per_page
+        self.channel = "UC" + "c" * 22
+        self.says = ""
+        #: There is no such channel: a page of errors and an API that knows nothing.
+        self.missing = False
+        #: A continuation without anything in it.
+        self.broken_pages = False
+
+    @property
+    def continuations(self) -> int:
+        return sum("/youtubei/v1/browse" in url for url in self.requests)
+
+    def answer(self, request: Request) -> bytes:
+        parts = urlsplit(request.url)
+        if self.missing:
+            raise http_error(
+                404, request.url, json.dumps({"error": {"message": "Requested entity was not found."}}).encode()
+            )
+        if parts.path == "/youtubei/v1/browse":
+            return json.dumps(self._continuation(json.loads(request.data)["continuation"])).encode()
+        if parts.path.startswith("/youtubei/"):
+            raise http_error(400, request.url)
+        if parts.path == "/playlist":
+            return self._html(self._playlist_page(parse_qs(parts.query)["list"][0]))
+        return self._html(self._channel_page(parts.path.rpartition("/")[2]))
+
+    def _html(self, data: dict[str, Any]) -> bytes:
+        if self.says:
+            text = {"simpleText": self.says}
+            data = {"alerts": [{"alertRenderer": {"type": "ERROR", "text": text}}], "contents": data["contents"]}
+        return f"<script>ytcfg.set({{}});</script><script>var ytInitialData = {json.dumps(data)};</script>".encode()
+
+    def _channel_page(self, asked: str) -> dict[str, Any]:
+        there = [tab for tab in _TABS if any(post.tab == tab for post in self.posts)]
+        shown = asked if asked in there else "featured"
+        tabs = [self._tab(tab, selected=tab == shown) for tab in ("featured", *there)]
+        return {
+            "metadata": {"channelMetadataRenderer": {"title": "Someone", "externalId": self.channel}},
+            "contents": {"twoColumnBrowseResultsRenderer": {"tabs": tabs}},
+        }
+
+    def _tab(self, tab: str, *, selected: bool) -> dict[str, Any]:
+        url = {"commandMetadata": {"webCommandMetadata": {"url": f"/{self.handle}/{tab}"}}}
+        renderer: dict[str, Any] = {"title": _TABS[tab], "endpoint": url, "selected": selected}
+        if selected and tab != "featured":
+            renderer["content"] = {"richGridRenderer": {"contents": self._page(tab, 0)}}
+        return {"tabRenderer": renderer}
+
+    def _playlist_page(self, name: str) -> dict[str, Any]:
+        posts = self.posts if name == self.playlist else []
+        items = (
+            {"playlistVideoListRenderer": {"contents": self._page("playlist", 0)}} if posts else {"messageRenderer": {}}
+        )
+        section = {"sectionListRenderer": {"contents": [{"itemSectionRenderer": {"contents": [items]}}]}}
+        tab = {"tabRenderer": {"selected": True, "content": section}}
+        count = f"{len(posts)} videos" if posts else "No videos"
+        return {
+            "metadata": {"playlistMetadataRenderer": {"title": "A playlist"}},
+            "header": {"playlistHeaderRenderer": {"stats": [{"simpleText": count}]}},
+            "contents": {"twoColumnBrowseResultsRenderer": {"tabs": [tab]}},
+        }
+
+    def _continuation(self, token: str) -> dict[str, Any]:
+        if self.broken_pages:
+            return {"responseContext": {}}
+        tab, _, start = token.partition(":")
+        items = self._page(tab, int(start))
+        return {"onResponseReceivedActions": [{"appendContinuationItemsAction": {"continuationItems": items}}]}
+
+    def _page(self, tab: str, start: int) -> list[dict[str, Any]]:
+        if tab == "playlist":
+            posts = self.posts
+        else:
+            posts = self.newest_first(post for post in self.posts if post.tab == tab)
+        show = {"playlist": self._in_playlist, "shorts": self._short}.get(tab, self._video)
+        items = [show(post) for post in posts[start : start + self.per_page]]
+        if start + self.per_page < len(posts):
+            command = {"continuationCommand": {"token": f"{tab}:{start + self.per_page}"}}
             items.append({"continuationItemRenderer": {"continuationEndpoint": command}})
         return items
 
-    def _video(self, number: str) -> dict[str, Any]:
-        return {"videoId": number, "title": {"runs": [{"text": self.titles.get(number, f"video {number}")}]}}
+    def _in_playlist(self, post: Shown) -> dict[str, Any]:
+        title, length = {"runs": [{"text": post.title}]}, str(post.seconds)
+        return {"playlistVideoRenderer": {"videoId": post.id, "title": title, "lengthSeconds": length}}
 
+    def _short(self, post: Shown) -> dict[str, Any]:
+        watch = {"innertubeCommand": {"reelWatchEndpoint": {"videoId": post.id}}}
+        said = {"primaryText": {"content": post.title}, "secondaryText": {"content": f"{post.views} views"}}
+        model = {"entityId": f"shorts-shelf-item-{post.id}", "onTap": watch, "overlayMetadata": said}
+        return {"richItemRenderer": {"content": {"shortsLockupViewModel": model}}}
 
-def _youtube_tab(tab: str, items: list[dict[str, Any]]) -> dict[str, Any]:
-    endpoint = {"commandMetadata": {"webCommandMetadata": {"url": f"/@demo/{tab}"}}}
-    renderer = {
-        "title": tab.title(),
-        "selected": True,
-        "endpoint": endpoint,
-        "content": {"richGridRenderer": {"contents": items}},
-    }
-    others = [
-        {
-            "tabRenderer": {
-                "title": other.title(),
-                "endpoint": {"commandMetadata": {"webCommandMetadata": {"url": f"/@demo/{other}"}}},
-            }
+    def _video(self, post: Shown) -> dict[str, Any]:
+        length = f"{post.seconds // 60}:{post.seconds % 60:02}"
+        badge = {
+            "upcoming": {"text": "Upcoming"},
+            "live": {"text": "LIVE", "badgeStyle": "THUMBNAIL_OVERLAY_BADGE_STYLE_LIVE"},
         }
-        for other in ("videos", "shorts")
-        if other != tab
-    ]
-    return {
-        "contents": {"twoColumnBrowseResultsRenderer": {"tabs": [{"tabRenderer": renderer}, *others]}},
-        "metadata": {"channelMetadataRenderer": {"title": "demo", "externalId": "UC" + "a" * 22}},
-    }
-
-
-def _tiktok_seconds(number: str) -> int:
-    return int(number) >> 32
-
-
-def tiktok_ids(count: int, newest: int = 1_760_000_000, apart: int = 3600) -> list[str]:
-    """Newest first."""
-    return [str((newest - n * apart) << 32 | 7) for n in range(count)]
-
-
-def youtube_ids(count: int) -> list[str]:
-    return [f"vid{number:08}" for number in range(count, 0, -1)]
-
-
-def _response(url: str, text: str, kind: str = "text/html") -> Response:
-    return Response(io.BytesIO(text.encode()), url, {"Content-Type": kind}, status=200)
+        shown = {"thumbnailBadgeViewModel": badge.get(post.reserved, {"text": length})}
+        age = {"text": {"content": "2 years ago"}, "accessibilityLabel": "2 years ago"}
+        parts = [{"text": {"content": f"{post.views} views"}}, age]
+        rows: list[dict[str, Any]] = [{"metadataParts": parts}]
+        if post.reserved == "members":
+            rows.append({"badges": [{"badgeViewModel": {"badgeStyle": "BADGE_MEMBERS_ONLY"}}]})
+        metadata = {"title": {"content": post.title}, "metadata": {"contentMetadataViewModel": {"metadataRows": rows}}}
+        overlay = {"thumbnailBottomOverlayViewModel": {"badges": [shown]}}
+        model = {
+            "contentId": post.id,
+            "contentType": "LOCKUP_CONTENT_TYPE_VIDEO",
+            "contentImage": {"thumbnailViewModel": {"overlays": [overlay]}},
+            "metadata": {"lockupMetadataViewModel": metadata},
+        }
+        return {"richItemRenderer": {"content": {"lockupViewModel": model}}}

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from sqlmodel import Session
@@ -12,10 +13,11 @@ from ingest import following, listing, queries, store
 from ingest.clock import now_ms
 from ingest.following import FULL, SeenPost
 from ingest.lanes import Lane
-from ingest.listing import Listed, Look, Trouble
+from ingest.listing import Listed, Look
 from ingest.models import Creator, Job, Run
 from ingest.sources.found import Found, Kind
 from ingest.sources.profiles import Profile
+from ingest.troubles import Trouble
 from workers.context import Context
 
 log = logging.getLogger(__name__)
@@ -51,23 +53,21 @@ def _list(context: Context, run: Run, creator: Creator) -> None:
         return
     with context.database.read() as session:
         known = {one.key for one in queries.creator_posts(session, creator.id)}
-    try:
-        with _renewing(context, run.id):
-            look = listing.look(
-                Profile(creator.platform, creator.kind, creator.handle, creator.url),  # type: ignore[arg-type]
-                known=known.__contains__,
-                stop_after=creator.stop_after,
-                full=run.how == FULL,
-                limit=creator.scrape_limit if not known else None,
-                stop=context.stop,
-                make=context.make_ydl,
-            )
-    except Trouble as trouble:
-        with context.database.write() as session:
-            _fail(session, run, creator, trouble)
-        return
+    with _renewing(context, run.id):
+        look = listing.look(
+            Profile(creator.platform, creator.kind, creator.handle, creator.url),  # type: ignore[arg-type]
+            known=known.__contains__,
+            stop_after=creator.stop_after,
+            full=run.how == FULL,
+            limit=creator.scrape_limit if not known else None,
+            stop=context.stop,
+            make=context.make_ydl,
+        )
     if context.stop.is_set():
         return  # not to its end; the next start takes the run up
+    if look.complete and known and not look.posts:
+        # Before all that was seen counts as gone, the platform says it once more.
+        look = replace(look, complete=False, trouble=Trouble("temporary", f"{creator.url} shows no post any more."))
     _take_in(context, run, creator, look)
     context.nudger.turn(Lane.SCRAPE)
 

@@ -10,7 +10,7 @@ from ingest.creators import Words
 from ingest.models import Creator, CreatorPost, Item, Job, Run
 from ingest.sources.found import Found, Kind
 from tests.integration.test_settling import context, upstream  # noqa: F401
-from tests.platforms import Platforms, tiktok_ids
+from tests.platforms import Shown, TikTok, http_error, tiktok_id
 from workers import creators as looks
 from workers import lists
 from workers.context import Context
@@ -18,15 +18,23 @@ from workers.context import Context
 pytestmark = pytest.mark.integration
 
 
+def _not_available(_number: int) -> None:
+    raise http_error(503)
+
+
+def _shown(number: int, at: int | None = None) -> Shown:
+    return Shown(tiktok_id(number), at or 1_700_000_000 + number * 3600)
+
+
 @pytest.fixture
-def pages(context: Context) -> Platforms:  # noqa: F811
-    found = Platforms(tiktok_ids(17), page=5)
-    context.make_ydl = found.make
+def pages(context: Context) -> TikTok:  # noqa: F811
+    found = TikTok("demo", [_shown(number) for number in range(17)], per_page=5)
+    context.make_ydl = found.serve
     return found
 
 
 def _follow(context: Context, **words: Any) -> None:  # noqa: F811
-    given = {"every": "1h", "by_list": True, "limit": 1000, "stop_after": 3, "full_every": 3} | words
+    given = {"every": "1h", "by_list": True, "limit": 1000, "stop_after": 4, "full_every": 3} | words
     creators.follow(context.database, Words("https://www.tiktok.com/@demo", **given))
 
 
@@ -48,7 +56,7 @@ def _items(context: Context) -> list[Item]:  # noqa: F811
 
 def test_new_posts_are_scraped_in_full_batches_and_known_ones_never_again(
     context: Context,  # noqa: F811
-    pages: Platforms,
+    pages: TikTok,
 ) -> None:
     _follow(context)
     first = _look(context)
@@ -59,9 +67,9 @@ def test_new_posts_are_scraped_in_full_batches_and_known_ones_never_again(
         17,
         True,
     )
-    pages.posts = [*tiktok_ids(2, newest=1_770_000_000), *pages.posts]
+    pages.posts += [_shown(17), _shown(18)]
     second = _look(context)
-    assert (second["how"], second["seen"], second["new"], second["known"]) == ("list", 5, 2, 3)
+    assert (second["how"], second["seen"], second["new"], second["known"]) == ("list", 6, 2, 4)
     items = _items(context)
     assert [one.kind for one in items] == ["post"] * 19 and len({one.post_id for one in items}) == 19
     with context.database.write() as session:
@@ -69,23 +77,34 @@ def test_new_posts_are_scraped_in_full_batches_and_known_ones_never_again(
     assert claimed is not None and len(claimed.items) == 19  # one call carries all of them
 
 
-def test_a_full_pass_notices_what_is_gone_and_what_came_back(context: Context, pages: Platforms) -> None:  # noqa: F811
+def test_a_full_pass_notices_what_is_gone_and_what_came_back(context: Context, pages: TikTok) -> None:  # noqa: F811
     _follow(context, full_every=1)
     _look(context)
     removed = pages.posts.pop(9)
     assert (_look(context)["gone"], _look(context)["gone"]) == (1, 0)
     with context.database.read() as session:
         gone = session.execute(select(CreatorPost.key).where(CreatorPost.gone_at.is_not(None))).scalars().all()  # type: ignore[union-attr]
-    assert gone == [f"post:tiktok:{removed}"]
+    assert gone == [f"post:tiktok:{removed.id}"]
     pages.posts.insert(9, removed)
-    pages.titles[pages.posts[0]] = "another title"
+    pages.posts[0].title = "another title"
     back = _look(context)
     assert (back["new"], back["known"], back["changed"], back["gone"]) == (0, 17, 2, 0)
     assert len(_items(context)) == 17
 
 
-def test_a_post_that_is_there_already_is_known_and_not_sent_again(context: Context, pages: Platforms) -> None:  # noqa: F811
-    number = pages.posts[0]
+def test_a_page_that_shows_nothing_any_more_is_asked_again_before_all_counts_as_gone(
+    context: Context,  # noqa: F811
+    pages: TikTok,
+) -> None:
+    _follow(context, full_every=1)
+    _look(context)
+    pages.posts = []
+    run = _look(context)
+    assert (run["state"], run["gone"]) == ("failed", 0) and "no post" in run["error"]
+
+
+def test_a_post_that_is_there_already_is_known_and_not_sent_again(context: Context, pages: TikTok) -> None:  # noqa: F811
+    number = pages.posts[0].id
     with context.database.write() as session:
         job = store.add_job(session, "add", ["x"], "default", "private")
         one = Found(Kind.POST, "https://x", key=f"post:tiktok:{number}", platform="tiktok", post_id=number)
@@ -99,11 +118,11 @@ def test_a_post_that_is_there_already_is_known_and_not_sent_again(context: Conte
     assert post is not None and post.item_id == mine[0].id
 
 
-def test_fresh_posts_wait_until_they_are_old_enough(context: Context, pages: Platforms) -> None:  # noqa: F811
+def test_fresh_posts_wait_until_they_are_old_enough(context: Context, pages: TikTok) -> None:  # noqa: F811
     from ingest.clock import now_ms
 
     now = now_ms()
-    pages.posts = tiktok_ids(2, newest=now // 1000 - 600, apart=7200)
+    pages.posts = [_shown(1, now // 1000 - 600), _shown(2, now // 1000 - 7800)]
     _follow(context, not_before="1h")
     _look(context)
     waits = sorted(round((one.due_at - now) / 60_000) for one in _items(context))
@@ -112,22 +131,22 @@ def test_fresh_posts_wait_until_they_are_old_enough(context: Context, pages: Pla
 
 def test_a_private_profile_is_remembered_and_a_platform_that_fails_is_asked_again_soon(
     context: Context,  # noqa: F811
-    pages: Platforms,
+    pages: TikTok,
 ) -> None:
     _follow(context)
-    pages.private = True
+    pages.status = 10222
     run = _look(context)
     assert (run["state"], "private" in run["error"]) == ("failed", True)
     with context.database.read() as session:
         assert creators.get(session, 1).trouble == "private"
-    pages.private, pages.fail = False, dict.fromkeys(range(1, 99), 503)
+    pages.status, pages.before = 0, _not_available
     assert _look(context)["state"] == "failed"
     with context.database.read() as session:
         one = creators.get(session, 1)
     assert (one.trouble, one.failures) == (None, 2)
 
 
-def test_a_list_whose_worker_died_is_taken_up_by_another(context: Context, pages: Platforms) -> None:  # noqa: F811
+def test_a_list_whose_worker_died_is_taken_up_by_another(context: Context, pages: TikTok) -> None:  # noqa: F811
     _follow(context)
     looks.run(context)
     with context.database.write() as session:
