@@ -8,10 +8,8 @@ Prints p50 and p95 of each kind of request in milliseconds; exit 1 where a p95 i
 
 import argparse
 import contextlib
-import os
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,8 +26,7 @@ from ingest import queries, store
 from ingest.access import Role
 from ingest.database import Database, open_database
 from ingest.models import Event, Item, Job
-from ingest.processes import free_port
-from tests.service import ended, eventually
+from tests.door import Door
 
 TARGET_MS = 50.0
 _AT_ONCE = 20_000
@@ -242,26 +239,11 @@ def _ask(client: httpx.Client, kind: Kind, number: int) -> list[float]:
 
 @contextlib.contextmanager
 def _console(url: str, folder: Path) -> Iterator[str]:
-    port = free_port()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("INGEST_", "MEMORIES_"))}
-    environment |= {
-        "INGEST_HOME": str(folder),
-        "INGEST_DATABASE_URL": url,
-        "INGEST_CONSOLE_PORT": str(port),
-        "INGEST_SECRET": "bench",
-    }
-    command = [sys.executable, "-P", "-m", "console"]
-    with ended(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)):
-        address = f"http://127.0.0.1:{port}"
-        eventually(lambda: _alive(address), 60, "the console to answer")
-        yield address
-
-
-def _alive(address: str) -> bool:
+    door = Door("console", "INGEST_CONSOLE_PORT", folder, INGEST_DATABASE_URL=url, INGEST_SECRET="bench")
     try:
-        return httpx.get(f"{address}/healthz", timeout=1).status_code == 200
-    except httpx.TransportError:
-        return False
+        yield door.url
+    finally:
+        door.end()
 
 
 @contextlib.contextmanager

@@ -10,7 +10,10 @@ from typing import Annotated, Any, Literal, Union
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, RootModel, model_validator
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
+from ingest.creators import MOST_POSTS
+from ingest.following import FULL_EVERY, LIMIT
 from ingest.lanes import Lane
+from ingest.listing import FEWEST_TO_STOP, STOP_AFTER
 from ingest.models import CallbackState
 from ingest.sources.found import Kind
 from ingest.sources.links import problem_of
@@ -626,10 +629,10 @@ class FollowOrder(Input):
     jitter: Annotated[str, _SHORT] = Field("", description="`10%` or `5m`.")
     unique_id: Line = "default"
     public: Flag = False
-    limit: Whole = Field(30, ge=1, le=1000, description="The newest so many posts.")
+    limit: Whole = Field(LIMIT, ge=1, le=MOST_POSTS, description="The newest so many posts.")
     mode: Literal["vendor", "list"] = "vendor"
-    stop_after: Whole = Field(10, ge=4, le=1000)
-    full_every: Whole = Field(10, ge=1, le=1000)
+    stop_after: Whole = Field(STOP_AFTER, ge=FEWEST_TO_STOP, le=MOST_POSTS)
+    full_every: Whole = Field(FULL_EVERY, ge=1, le=1000)
     not_before: Annotated[str, _SHORT] = ""
     refresh: Annotated[str, _SHORT] = ""
 

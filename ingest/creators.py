@@ -11,15 +11,15 @@ from ingest.choosing import BadRequest, NotThere
 from ingest.clock import iso
 from ingest.database import Database
 from ingest.durations import parse_duration
-from ingest.following import LIST, VENDOR, Followed, Plan
+from ingest.following import FULL_EVERY, LIMIT, LIST, VENDOR, Followed, Plan
+from ingest.listing import FEWEST_TO_STOP, STOP_AFTER
 from ingest.models import DEFAULT_NAMESPACE, Creator, Run
 from ingest.sources import profiles
 from ingest.sources.profiles import Profile
 from ingest.statuses import Status
 
-_MOST_POSTS = 1000
-#: Known posts in a row: pinned ones are known, and no end of the news.
-_FEWEST = 4
+#: Posts of one look.
+MOST_POSTS = 1000
 #: Runs that ``show`` looks ahead.
 _AHEAD = 5
 
@@ -36,10 +36,10 @@ class Words:
     jitter: str = ""
     unique_id: str = DEFAULT_NAMESPACE
     public: bool = False
-    limit: int = 30
+    limit: int = LIMIT
     by_list: bool = False
-    stop_after: int = 10
-    full_every: int = 10
+    stop_after: int = STOP_AFTER
+    full_every: int = FULL_EVERY
     not_before: str = ""
     refresh: str = ""
 
@@ -70,11 +70,11 @@ def _plan(words: Words) -> Plan:
         not_before, refresh = _seconds(words.not_before), _seconds(words.refresh)
     except ValueError as error:
         raise BadRequest(str(error)) from None
-    if not 1 <= words.limit <= _MOST_POSTS:
-        raise BadRequest(f"{words.limit} posts a look; it takes 1 to {_MOST_POSTS}")
-    if words.stop_after < _FEWEST or words.full_every < 1:
+    if not 1 <= words.limit <= MOST_POSTS:
+        raise BadRequest(f"{words.limit} posts a look; it takes 1 to {MOST_POSTS}")
+    if words.stop_after < FEWEST_TO_STOP or words.full_every < 1:
         raise BadRequest(
-            f"--stop-after is at least {_FEWEST}, since up to three posts are pinned; --full-every is at least 1"
+            f"--stop-after is at least {FEWEST_TO_STOP}, since up to three posts are pinned; --full-every is at least 1"
         )
     return Plan(
         schedule,

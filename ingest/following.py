@@ -15,6 +15,7 @@ from sqlmodel import Session
 from ingest import schedules, store
 from ingest.clock import now_ms
 from ingest.lanes import Lane
+from ingest.listing import STOP_AFTER
 from ingest.models import DEFAULT_NAMESPACE, PRIVATE, PUBLIC, Creator, CreatorPost, Item, Job, Measurement, Run
 from ingest.queries import calls_of_items
 from ingest.schedules import Schedule
@@ -29,6 +30,8 @@ _post = CreatorPost.__table__  # type: ignore[attr-defined]
 _item = Item.__table__  # type: ignore[attr-defined]
 
 VENDOR, LIST, FULL = "vendor", "list", "full"
+#: Where a person says nothing: the newest so many posts; each so many lists are read to their end.
+LIMIT, FULL_EVERY = 30, 10
 #: Failures in a row after which a creator is paused: somebody should look.
 MOST_FAILURES = 5
 #: A creator that cannot be looked at for a lasting reason is looked at again after so long, ms.
@@ -57,9 +60,9 @@ class Plan:
     unique_id: str = DEFAULT_NAMESPACE
     public: bool = False
     mode: str = VENDOR
-    limit: int = 30
-    stop_after: int = 10
-    full_every: int = 10
+    limit: int = LIMIT
+    stop_after: int = STOP_AFTER
+    full_every: int = FULL_EVERY
     #: Seconds.
     not_before: int = 0
     refresh: int = 0

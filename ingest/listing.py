@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 #: So many known posts in a row end an incremental look. TikTok shows up to three pinned posts before the newest, and
 #: those are known as a rule: a number of three or less would take them for the end of the news.
-STOP_AFTER = 10
+STOP_AFTER, FEWEST_TO_STOP = 10, 4
 #: Seconds without a byte, after which a call has failed.
 TIMEOUT = 20
 #: Seconds between two calls to a platform, for courtesy; the first does not wait.

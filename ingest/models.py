@@ -388,10 +388,10 @@ class Creator(SQLModel, table=True):
     #: How it is looked at: ``vendor`` (Memories.ai scrapes the profile) or ``list`` (yt-dlp lists it, new posts are scraped in batches).
     mode: str = "vendor"
     #: The newest so many posts.
-    scrape_limit: int = 30
+    scrape_limit: int
     #: ``list``: a look ends after so many known posts in a row; each so many runs it goes to the end.
-    stop_after: int = 10
-    full_every: int = 10
+    stop_after: int
+    full_every: int
     #: Fresh posts wait until they are so old, seconds.
     not_before: int = 0
     #: The numbers of known public videos are asked for this often, seconds; 0 for never.

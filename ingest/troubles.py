@@ -7,14 +7,13 @@ is ``temporary``: a profile that is wrongly called gone is lost, one that is wro
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Literal, get_args
+from typing import Literal
 
 from ingest.sources.files import visible
 from ingest.sources.posts import NAMES, YOUTUBE
 from ingest.sources.profiles import Profile
 
 Kind = Literal["private", "removed", "geo", "members", "age", "login", "unsupported", "temporary"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class Trouble(Exception):

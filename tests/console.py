@@ -1,9 +1,5 @@
 """The console alone, in a process of its own, and a database in which there is something of everything, for tests."""
 
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
@@ -15,69 +11,32 @@ from ingest.clock import now_ms
 from ingest.database import Database, open_database
 from ingest.lanes import Lane
 from ingest.models import CALLBACK_STATES, Callback, Job
-from ingest.processes import free_port
 from ingest.sources.found import Found, Kind
 from ingest.statuses import News
-from tests.service import KEY, eventually
+from tests.door import Door
+from tests.service import KEY
 
 #: Nothing is to be had there.
 NOBODY = "http://127.0.0.1:9"
 
 
-class Console:
-    """``python -m console`` on a home and a port of its own; ``operate`` and ``read`` are tokens for it."""
+class Console(Door):
+    """``operate`` and ``read`` are tokens for it."""
 
     def __init__(self, home: Path, **variables: str) -> None:
-        self.home = home
         home.mkdir(parents=True, exist_ok=True)
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("INGEST_", "MEMORIES_"))}
-        self.environment = clean | {
-            "INGEST_HOME": str(home),
-            "INGEST_CONSOLE_PORT": str(self.port),
-            "MEMORIES_API_KEY": KEY,
-            "MEMORIES_API_URL": NOBODY,
-            **variables,
-        }
-        url = self.environment.get("INGEST_DATABASE_URL") or f"sqlite:///{home}/ingest.db"
-        self.database: Database = open_database(url)
+        self.database: Database = open_database(variables.get("INGEST_DATABASE_URL") or f"sqlite:///{home}/ingest.db")
         with self.database.write() as session:
             self.operate = store.add_token(session, "tests", Role.OPERATE) or ""
             self.read = store.add_token(session, "reader", Role.READ) or ""
-        self.process = self._start()
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        with (self.home / "console.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "console"],
-                env=self.environment,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        eventually(self._is_up, 90, "the console to answer")
-        return process
-
-    def _is_up(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/healthz", timeout=1).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    def said(self) -> str:
-        return (self.home / "console.log").read_text(errors="replace")
+        vendor = {"MEMORIES_API_KEY": KEY, "MEMORIES_API_URL": NOBODY}
+        super().__init__("console", "INGEST_CONSOLE_PORT", home, **vendor | variables)
 
     def client(self, token: str | None = None) -> httpx.Client:
         return httpx.Client(base_url=self.url, headers=bearer(token or self.operate), timeout=30)
 
     def end(self) -> None:
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+        super().end()
         self.database.dispose()
 
 

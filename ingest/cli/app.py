@@ -19,6 +19,8 @@ from ingest.choosing import BadRequest, selection
 from ingest.cli import show
 from ingest.cli.saying import fail, say
 from ingest.database import Database, migrate, open_database
+from ingest.following import FULL_EVERY, LIMIT
+from ingest.listing import STOP_AFTER
 from ingest.settings import Settings, load
 from ingest.statuses import OPEN
 
@@ -430,14 +432,16 @@ def creators_add(
     tz: Annotated[str, typer.Option("--tz", help="Where the clock of --cron and --quiet hangs: Europe/Berlin.")] = "",
     quiet: Annotated[str, typer.Option(help="No looks in these hours: 22:00-06:00.")] = "",
     jitter: Annotated[str, typer.Option(help="Up to so much later, so that not all come at once: 10% or 5m.")] = "",
-    limit: Annotated[int, typer.Option(help="The newest so many posts.")] = 30,
+    limit: Annotated[int, typer.Option(help="The newest so many posts.")] = LIMIT,
     unique_id: Annotated[str, typer.Option("--unique-id", help="Namespace at Memories.ai.")] = "default",
     public: Annotated[bool, typer.Option("--public", help="Into the public library; that cannot be undone.")] = False,
     by_list: Annotated[
         bool, typer.Option("--list", help="yt-dlp lists the profile here; only new posts are scraped, fifty in a call.")
     ] = False,
-    stop_after: Annotated[int, typer.Option(help="--list: a look ends after so many known posts in a row.")] = 10,
-    full_every: Annotated[int, typer.Option(help="--list: each so many looks goes to the end.")] = 10,
+    stop_after: Annotated[
+        int, typer.Option(help="--list: a look ends after so many known posts in a row.")
+    ] = STOP_AFTER,
+    full_every: Annotated[int, typer.Option(help="--list: each so many looks goes to the end.")] = FULL_EVERY,
     not_before: Annotated[str, typer.Option(help="--list: posts wait until they are so old: 1h.")] = "",
     refresh: Annotated[str, typer.Option(help="--public: ask for views, likes ... this often: 7d.")] = "",
     as_json: Json = False,

@@ -36,12 +36,6 @@ def is_picture_name(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES
 
 
-def found_file(path: str | PurePath, origin: str | None = None, options: Options = NO_OPTIONS) -> Found:
-    """The item of one file; ``skip`` says why it is not to be sent, if so. A missing file raises nothing."""
-    path = os.fspath(path)
-    return found_as(path, status_of(path), origin, options)
-
-
 def walk(
     folder: str | PurePath, origin: str | None = None, options: Options = NO_OPTIONS, roots: Roots | None = None
 ) -> Iterator[Found]:

@@ -20,8 +20,8 @@ from tests.service import Sandbox, Service, differs, eventually, sandbox
 
 pytestmark = pytest.mark.acceptance
 
-#: Seconds of following, and between two looks: a minute in `make test`; INGEST_TEST_SECONDS=600 for ten minutes of looks each 20 s.
-SECONDS = int(os.environ.get("INGEST_TEST_SECONDS", "40"))
+#: Seconds of following, and between two looks: less than a minute in `make test`; INGEST_TEST_SECONDS=600 for ten minutes of looks each 20 s.
+SECONDS = int(os.environ.get("INGEST_TEST_SECONDS", "24"))
 EVERY = 20 if SECONDS > 120 else 10
 LIMITS = "scrape=1/s,list=20/s,task_status=20/s,detail=20/s"
 TIMINGS = "scrape=30s,quiet=2s,poll=1s,unsure=10s,lease=10s"

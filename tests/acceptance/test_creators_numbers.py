@@ -73,7 +73,7 @@ def test_each_number_is_what_the_vendor_showed_then(home: Path) -> None:
                 views = [one.views or 0 for one in measurements]
                 assert views == sorted(set(views))
             with service.database().read() as session:
-                shown = list(queries.measurements(session, 1, limit=POSTS))
+                shown = list(queries.measurements(session, 1))  # all: a round may begin before the one before has ended
             service.let_go()
     assert violations == []
     assert {one["video_no"] for one in shown} == set(series)

@@ -15,7 +15,7 @@ from ingest.database import Database
 from ingest.models import Callback, Item, Job, Pause
 from ingest.queries import Selection
 from ingest.settings import Settings, read
-from ingest.sources.files import found_file
+from ingest.sources.files import walk
 from ingest.sources.found import Found, Kind
 
 pytestmark = pytest.mark.integration
@@ -114,7 +114,7 @@ def test_files_that_a_job_has_are_not_hashed_once_more(
 ) -> None:
     for number in range(4):
         (tmp_path / f"{number}.mp4").write_bytes(b"%d" % number)
-    files = [found_file(tmp_path / f"{number}.mp4") for number in range(4)]
+    files = list(walk(tmp_path))
     job = add(iter(files[:3])).job
     hashed: list[Path] = []
     real = content.hash_file

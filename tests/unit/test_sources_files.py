@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.sources.files import found_file, is_video_name, walk
+from ingest.sources.files import is_video_name, walk
 from ingest.sources.found import Kind
 
 
@@ -32,7 +32,7 @@ def test_a_name_without_a_video_ending_is_none(name):
 
 def test_a_file_is_found_with_its_size_and_time(tmp_path):
     path = _touch(tmp_path / "beach.mp4", b"12345")
-    found = found_file(path)
+    (found,) = walk(tmp_path)
     assert (found.kind, found.source, found.size) == (Kind.FILE, str(path), 5)
     assert found.mtime_ns == path.stat().st_mtime_ns
     assert found.skip is None

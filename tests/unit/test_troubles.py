@@ -1,7 +1,7 @@
 """What an error of yt-dlp says about a profile."""
 
 import io
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from yt_dlp.networking import Response
@@ -9,7 +9,7 @@ from yt_dlp.networking.exceptions import HTTPError, IncompleteRead, ProxyError, 
 from yt_dlp.utils import ExtractorError, GeoRestrictedError, UnsupportedError, UserNotLive
 
 from ingest.sources import profiles
-from ingest.troubles import KINDS, Kind, Trouble, kind_of, trouble_of
+from ingest.troubles import Kind, Trouble, kind_of, trouble_of
 
 TIKTOK: Any = profiles.recognise("https://www.tiktok.com/@private.geo")
 YOUTUBE: Any = profiles.recognise("https://www.youtube.com/@someone")
@@ -99,7 +99,7 @@ def test_a_page_that_is_not_understood_says_nothing_about_the_profile(error: Exc
 
 
 def test_only_what_is_temporary_is_worth_another_try_soon() -> None:
-    assert [kind for kind in KINDS if not Trouble(kind, "").permanent] == ["temporary"]
+    assert [kind for kind in get_args(Kind) if not Trouble(kind, "").permanent] == ["temporary"]
 
 
 def test_a_sentence_has_no_hints_for_users_of_yt_dlp() -> None:
