@@ -20,7 +20,7 @@ from tests.service import Sandbox, Service, differs, eventually, sandbox
 
 pytestmark = pytest.mark.acceptance
 
-#: Seconds of following, and between two looks: less than a minute in `make test`; INGEST_TEST_SECONDS=600 for ten minutes of looks each 20 s.
+#: Seconds of following, and between two looks. INGEST_TEST_SECONDS=600 follows for ten minutes and looks each 20 s.
 SECONDS = int(os.environ.get("INGEST_TEST_SECONDS", "24"))
 EVERY = 20 if SECONDS > 120 else 10
 LIMITS = "scrape=1/s,list=20/s,task_status=20/s,detail=20/s"
@@ -63,7 +63,13 @@ def _rows(service: Service, kind: type[Any], state: str | None = None) -> list[A
         return list(session.execute(query).scalars())
 
 
-@pytest.mark.parametrize("callbacks", [True, False], ids=["with callbacks", "without a public address"])
+@pytest.mark.parametrize(
+    "callbacks",
+    [
+        pytest.param(True, id="with callbacks"),
+        pytest.param(False, id="without a public address", marks=pytest.mark.storm),
+    ],
+)
 def test_every_post_comes_once_and_each_report_is_the_truth(home: Path, callbacks: bool) -> None:
     with sandbox("--limits", LIMITS, "--scrape", "0.3-1", "--parse", "0.3-1", "--seed", "5") as vendor:
         for url in PAGES:

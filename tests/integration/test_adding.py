@@ -112,15 +112,17 @@ def test_what_another_job_has_is_a_copy_still(add: Add, database: Database) -> N
 def test_files_that_a_job_has_are_not_hashed_once_more(
     add: Add, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    library = tmp_path / "library"
+    library.mkdir()
     for number in range(4):
-        (tmp_path / f"{number}.mp4").write_bytes(b"%d" % number)
-    files = list(walk(tmp_path))
+        (library / f"{number}.mp4").write_bytes(b"%d" % number)
+    files = list(walk(library))
     job = add(iter(files[:3])).job
     hashed: list[Path] = []
     real = content.hash_file
     monkeypatch.setattr(content, "hash_file", lambda path: hashed.append(path) or real(path))
     assert add(iter(files), into=job) == AddedJob(job, 1, 0)
-    assert hashed == [tmp_path / "3.mp4"]
+    assert hashed == [library / "3.mp4"]
 
 
 def test_two_that_continue_one_job_at_once_write_each_source_once(
